@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the operator wants (cluster.yaml), parsed, checked and with references resolved to indexes.
+ * An intent is immutable after gtm_intent_load and reference-counted; readers on any thread may
+ * hold one. Kinds whose engine does not exist yet are parsed and checked in full and listed in
+ * `inactive`.
+ */
+#ifndef GTM_MODEL_INTENT_H
+#define GTM_MODEL_INTENT_H
+
+#include "gtm/base/diag.h"
+#include "gtm/base/err.h"
+#include "gtm/base/json.h"
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define GTM_NAME_MAX           63 /* bytes of an object's name: [a-z0-9] and inner [-_.] */
+#define GTM_REGIONS_MAX        500
+#define GTM_MONITORS_MAX       10000
+#define GTM_POOLS_MAX          20000
+#define GTM_POOL_ENDPOINTS_MAX 1000
+#define GTM_POLICIES_MAX       20000
+#define GTM_ZONES_MAX          10000
+#define GTM_NAMES_MAX          200000 /* dynamic names of one zone */
+#define GTM_ROUTES_MAX         4096   /* routes of one policy */
+#define GTM_ROUTE_NETWORKS_MAX 100000 /* networks of one policy's routes together */
+#define GTM_ANSWERS_MAX        16     /* records in one dynamic answer */
+#define GTM_TTL_MAX_S          604800
+
+/* Where an object stands in the file. */
+struct gtm_srcpos {
+    unsigned line, col;
+};
+
+struct gtm_region {
+    char *name;
+    bool has_location;
+    double lat, lon;
+    char *failure_domain;           /* NULL = its own */
+    double capacity_requests_per_s; /* negative = unknown */
+    struct gtm_srcpos pos;
+};
+
+enum gtm_monitor_kind {
+    GTM_MONITOR_HTTP = 0,
+    GTM_MONITOR_HTTPS,
+    GTM_MONITOR_TCP,
+    GTM_MONITOR_TLS,
+    GTM_MONITOR_DNS,
+    GTM_MONITOR_ICMP,
+    GTM_MONITOR_GRPC,
+    GTM_MONITOR_POSTGRESQL,
+    GTM_MONITOR_REDIS,
+    GTM_MONITOR_EXEC,
+    GTM_MONITOR_PUSH,
+    GTM_MONITOR_PROMETHEUS,
+    GTM_MONITOR_KIND_COUNT
+};
+extern const char *const gtm_monitor_kind_words[GTM_MONITOR_KIND_COUNT];
+/* True when this build probes the kind; the others are accepted and shown as not active yet. */
+bool gtm_monitor_kind_active(enum gtm_monitor_kind kind);
+
+struct gtm_monitor {
+    char *name;
+    enum gtm_monitor_kind kind;
+    uint16_t port;           /* 1..65535 */
+    char *path;              /* "/" */
+    char *host;              /* Host header, or NULL: the endpoint's address */
+    char *method;            /* "GET" */
+    uint16_t *expect_status; /* NULL = 200..399 */
+    size_t expect_status_count;
+    char *expect_body; /* substring of the first 64 KiB, or NULL */
+    char *send;        /* tcp: bytes to send first, or NULL */
+    unsigned interval_ms, timeout_ms, fall, rise;
+    struct gtm_srcpos pos;
+};
+
+struct gtm_endpoint {
+    char *name;
+    unsigned region; /* index into regions */
+    bool has_v4, has_v6;
+    struct in_addr v4;
+    struct in6_addr v6;
+    uint32_t weight; /* 0..65535, default 100; 0 takes no users unless nothing else is left */
+    double capacity_requests_per_s; /* negative = unknown */
+    struct gtm_srcpos pos;
+};
+
+enum gtm_failback_mode { GTM_FAILBACK_AUTO = 0, GTM_FAILBACK_MANUAL };
+struct gtm_pool {
+    char *name;
+    unsigned *monitors; /* indexes */
+    size_t monitors_count;
+    enum gtm_failback_mode failback_mode;
+    unsigned failback_hold_ms, failback_ramp_ms;
+    double panic; /* 0..1, default 0.5, 0 = off */
+    struct gtm_endpoint *endpoints;
+    size_t endpoints_count;
+    struct gtm_srcpos pos;
+};
+
+enum gtm_steer {
+    GTM_STEER_NEAREST = 0,
+    GTM_STEER_GEO,
+    GTM_STEER_WEIGHTED,
+    GTM_STEER_FAILOVER,
+    GTM_STEER_MULTIVALUE,
+    GTM_STEER_LATENCY,
+    GTM_STEER_LEAST_CONNECTIONS,
+    GTM_STEER_RESPONSE_TIME,
+    GTM_STEER_EWMA,
+    GTM_STEER_STICKY,
+    GTM_STEER_COUNT
+};
+extern const char *const gtm_steer_words[GTM_STEER_COUNT];
+/* True when this build steers so; a name whose policy is not active yet is refused when it would
+ * have to answer. */
+bool gtm_steer_active(enum gtm_steer steer);
+
+enum gtm_all_down {
+    GTM_ALL_DOWN_FAIL_OPEN = 0,
+    GTM_ALL_DOWN_LAST_GOOD,
+    GTM_ALL_DOWN_FAIL_CLOSED,
+    GTM_ALL_DOWN_BACKUP,
+    GTM_ALL_DOWN_COUNT
+};
+extern const char *const gtm_all_down_words[GTM_ALL_DOWN_COUNT];
+
+struct gtm_network {
+    uint8_t family;     /* 4 or 6 */
+    uint8_t prefix_len; /* bits; the address has no bit set beyond */
+    uint8_t addr[16];   /* IPv4 in the first four bytes */
+};
+
+/* One row of a geo policy: any given condition list must contain the client (lists are or-ed
+ * inside, and-ed between). */
+struct gtm_route {
+    struct gtm_network *networks;
+    size_t networks_count;
+    char (*countries)[3];
+    size_t countries_count;
+    char (*continents)[3];
+    size_t continents_count;
+    char (*subdivisions)[8]; /* "US-CA" */
+    size_t subdivisions_count;
+    uint32_t *asns;
+    size_t asns_count;
+    unsigned *regions; /* preference order */
+    size_t regions_count;
+    struct gtm_srcpos pos;
+};
+
+enum gtm_target_kind { GTM_TARGET_POOL = 0, GTM_TARGET_POLICY, GTM_TARGET_ENDPOINT };
+struct gtm_target {
+    enum gtm_target_kind kind;
+    unsigned index;    /* of the pool (also an endpoint's pool) or policy */
+    unsigned endpoint; /* within the pool, for GTM_TARGET_ENDPOINT */
+    uint32_t weight;   /* 0..65535 */
+    struct gtm_srcpos pos;
+};
+
+struct gtm_policy {
+    char *name;
+    enum gtm_steer steer;
+    bool has_pool;
+    unsigned pool;
+    enum gtm_all_down all_down;
+    bool has_backup;
+    struct gtm_target backup; /* a pool or a policy */
+    unsigned answers;         /* 1..GTM_ANSWERS_MAX; default 1, multivalue 8 */
+    unsigned ttl_s;           /* default 30 */
+    struct gtm_route *routes; /* geo */
+    size_t routes_count;
+    unsigned *order; /* regions: failover's `order`, geo's `default`; the default order elsewhere */
+    size_t order_count;
+    struct gtm_target *to; /* weighted */
+    size_t to_count;
+    struct gtm_srcpos pos;
+};
+
+#define GTM_TYPE_A    1
+#define GTM_TYPE_AAAA 28
+struct gtm_dynamic_name {
+    char *name;      /* relative to the zone, "@" for its top, "*" wildcards allowed */
+    uint16_t *types; /* default A and AAAA */
+    size_t types_count;
+    bool has_policy;
+    unsigned policy;
+    bool has_group; /* group names are not active yet: they answer SERVFAIL with the reason */
+    unsigned group;
+    bool has_ttl;
+    unsigned ttl_s;
+    struct gtm_srcpos pos;
+};
+
+struct gtm_zone_conf {
+    char *name; /* without the final dot, lower case */
+    char *file; /* absolute or relative to the intent file's folder; resolved to a usable path */
+    struct gtm_dynamic_name *names;
+    size_t names_count;
+    struct gtm_srcpos pos;
+};
+
+/* A kind in the file whose engine does not exist in this build. */
+struct gtm_inactive {
+    const char *kind; /* "groups", "monitor kind icmp", … ; owned by the intent */
+    char *name;
+    struct gtm_srcpos pos;
+};
+
+struct gtm_intent {
+    struct gtm_region *regions;
+    size_t regions_count;
+    struct gtm_monitor *monitors;
+    size_t monitors_count;
+    struct gtm_pool *pools;
+    size_t pools_count;
+    struct gtm_policy *policies;
+    size_t policies_count;
+    struct gtm_zone_conf *zones;
+    size_t zones_count;
+    unsigned *vantages; /* regions that vote; default all */
+    size_t vantages_count;
+    struct gtm_inactive *inactive;
+    size_t inactive_count;
+    char *path;                     /* of the file it came from */
+    char sha256[65];                /* of its text, hex */
+    struct gtm_intent_later *later; /* groups, rules, plans, …: see intent_later.h */
+    int refs;
+};
+
+/* Reads, checks and resolves a file. NULL when there is any error: then diags holds all of them
+ * (and warnings in either case). May block and take long: worker threads only. Returns one
+ * reference. */
+struct gtm_intent *gtm_intent_load(const char *path, struct gtm_diags *diags);
+/* The same from memory; `path` is only for messages and relative paths. Used by the fuzzer and the
+ * API. */
+struct gtm_intent *gtm_intent_parse(const char *path, const char *text, size_t len,
+                                    struct gtm_diags *diags);
+/* Atomic counting, any thread. */
+struct gtm_intent *gtm_intent_ref(const struct gtm_intent *intent);
+void gtm_intent_unref(struct gtm_intent *intent); /* NULL is fine */
+
+/* Index by name, or -1. */
+int gtm_intent_region(const struct gtm_intent *intent, const char *name);
+int gtm_intent_pool(const struct gtm_intent *intent, const char *name);
+int gtm_intent_policy(const struct gtm_intent *intent, const char *name);
+int gtm_intent_monitor(const struct gtm_intent *intent, const char *name);
+int gtm_intent_zone(const struct gtm_intent *intent, const char *name);
+int gtm_pool_endpoint(const struct gtm_pool *pool, const char *name);
+
+/* JSON Schema (2020-12) of the intent and of the node file, made from the tables that parse them.
+ * New roots or NULL. */
+struct gtm_json *gtm_intent_schema(void);
+struct gtm_json *gtm_node_schema(void);
+
+/* The whole intent as JSON in the file's own shape with defaults filled in (`gtmctl config show`).
+ * New root or NULL. */
+struct gtm_json *gtm_intent_to_json(const struct gtm_intent *intent);
+
+#endif
