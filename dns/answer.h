@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The answer: a pure function of (view, packet, client, random state). Knows no transport. No
+ * allocation, no lock, no system call, no log. RFC 1034 4.3.2, 1035, 2181, 2308, 4592, 6604, 6672,
+ * 6891, 7871, 8482, 8906, 8914.
+ *
+ * For batches it comes in two steps, so that the memory of a whole batch is fetched while the first
+ * is answered: dns_query_prepare for each packet, then dns_query_answer for each.
+ */
+#ifndef DNS_ANSWER_H
+#define DNS_ANSWER_H
+
+#include "dns/name.h"
+#include "dns/view.h"
+#include "gtm/base/rand.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define DNS_UDP_PAYLOAD_MAX \
+    1232 /* octets; what we advertise and the most we send over UDP (DNS flag day 2020) */
+#define DNS_MESSAGE_MAX 65535 /* octets over streams */
+
+enum dns_proto { DNS_PROTO_UDP = 0, DNS_PROTO_TCP, DNS_PROTO_COUNT };
+
+struct dns_client {
+    uint8_t family;   /* 4 or 6; an IPv4-mapped address counts as 4 */
+    uint8_t addr[16]; /* network order */
+    enum dns_proto proto;
+};
+
+/* Counters of one thread; single writer, read by others with relaxed loads. */
+enum dns_counter {
+    DNS_CNT_UDP = 0,
+    DNS_CNT_TCP,
+    DNS_CNT_DROPPED,
+    DNS_CNT_TRUNCATED,
+    DNS_CNT_ECS,
+    DNS_CNT_EDNS,
+    DNS_CNT_DYNAMIC,
+    DNS_CNT_NOERROR,
+    DNS_CNT_NODATA,
+    DNS_CNT_FORMERR,
+    DNS_CNT_SERVFAIL,
+    DNS_CNT_NXDOMAIN,
+    DNS_CNT_NOTIMP,
+    DNS_CNT_REFUSED,
+    DNS_CNT_BADVERS,
+    DNS_CNT_REFERRAL,
+    DNS_CNT_TYPE_A,
+    DNS_CNT_TYPE_AAAA,
+    DNS_CNT_TYPE_OTHER,
+    DNS_CNT_BYTES_OUT,
+    DNS_CNT_COUNT
+};
+struct dns_counters {
+    uint64_t n[DNS_CNT_COUNT];
+};
+
+/* Per-thread state: zero-initialise, then dns_answerer_init. */
+struct dns_answerer {
+    struct gtm_rand rand;
+    struct dns_counters counters;
+};
+void dns_answerer_init(struct dns_answerer *a, uint64_t seed);
+
+struct dns_zone_node;
+struct dns_view_zone;
+
+/* A parsed query; lives between the two steps, in the caller's storage. Private fields. */
+struct dns_query {
+    const uint8_t *packet;
+    uint16_t packet_len;
+    uint16_t qtype, qclass;
+    uint16_t flags;
+    uint8_t qname_len; /* 0 = no usable question */
+    uint8_t labels;    /* without the root */
+    int16_t rcode;     /* of the parse: -1 = drop silently, else the RCODE to send, 0 = answer it */
+    bool edns, dnssec_ok, ecs;
+    uint16_t payload; /* octets the client takes */
+    uint8_t ecs_family, ecs_source;
+    uint8_t ecs_addr[16];
+    uint8_t
+        qname[DNS_NAME_MAX + 9]; /* canonical; padded so that eight octets may be read at the end */
+    uint8_t offsets[DNS_LABELS_MAX]; /* of each label in qname */
+    uint64_t hashes[DNS_LABELS_MAX]; /* of each suffix */
+    const struct dns_view_zone *zone;
+    const void *node;
+};
+
+/* Parses, finds the zone, prefetches. Never fails: what is wrong is in rcode. The packet must live
+ * until the answer. */
+void dns_query_prepare(struct dns_query *q, const struct dns_view *view, const uint8_t *packet,
+                       size_t len);
+/* Writes the answer to out (room for out_bytes ≥ 512; for UDP at most what the client takes is
+ * used). Returns its octets, 0 = send nothing. out must not overlap the packet. */
+size_t dns_query_answer(struct dns_answerer *a, struct dns_query *q, const struct dns_view *view,
+                        const struct dns_client *client, uint8_t *out, size_t out_bytes);
+/* Both steps. */
+size_t dns_answer(struct dns_answerer *a, const struct dns_view *view,
+                  const struct dns_client *client, const uint8_t *packet, size_t len, uint8_t *out,
+                  size_t out_bytes);
+
+#endif
