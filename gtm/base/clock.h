@@ -16,6 +16,8 @@ struct gtm_clock {
 
 /* The machine's clock (CLOCK_MONOTONIC, CLOCK_REALTIME + the test offset). */
 const struct gtm_clock *gtm_clock_system(void);
+/* Tests: steps the system clock's calendar by offset_ms against the machine's; process-wide. */
+void gtm_clock_set_test_offset_ms(int64_t offset_ms);
 
 static inline uint64_t gtm_mono_ns(const struct gtm_clock *clock)
 {
@@ -39,7 +41,8 @@ struct gtm_clock_fake {
 void gtm_clock_fake_init(struct gtm_clock_fake *fake);
 
 #define GTM_TIME_TEXT_BYTES 32
-/* RFC 3339 in UTC with milliseconds ("2026-11-20T17:00:00.123Z"); returns out. */
+/* RFC 3339 in UTC with milliseconds ("2026-11-20T17:00:00.123Z"); returns out. Years outside
+ * 0 to 9999 give "out-of-range". */
 const char *gtm_time_format(int64_t wall_ms, char out[GTM_TIME_TEXT_BYTES]);
 
 #endif

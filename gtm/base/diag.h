@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A bounded list of findings about operator input (YAML, zone files), so that all errors of a file are
- * reported at once. Not thread-safe; one list belongs to one parse.
+ * A bounded list of findings about operator input (YAML, zone files), so that all errors of a file
+ * are reported at once. Not thread-safe; one list belongs to one parse.
  */
 #ifndef GTM_BASE_DIAG_H
 #define GTM_BASE_DIAG_H

@@ -13,9 +13,11 @@ struct gtm_map; /* opaque */
 
 /* NULL on allocation failure. */
 struct gtm_map *gtm_map_new(void);
-/* Frees the map and its copies of keys; values with free_value when it is not NULL. NULL is fine. */
+/* Frees the map and its copies of keys; values with free_value when it is not NULL. NULL is fine.
+ */
 void gtm_map_free(struct gtm_map *map, void (*free_value)(void *));
-/* Copies key; 0 or GTM_ENOMEM. *ret_old (may be NULL) receives the value that was there, else NULL. */
+/* Copies key; 0 or GTM_ENOMEM. *ret_old (may be NULL) receives the value that was there, else NULL.
+ */
 int gtm_map_put(struct gtm_map *map, const char *key, void *value, void **ret_old) GTM_MUST_CHECK;
 /* NULL when absent. */
 void *gtm_map_get(const struct gtm_map *map, const char *key);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Random numbers: a small seedable generator (xoshiro256**, Blackman & Vigna 2018) for choices and jitter,
- * and the operating system's for secrets. A gtm_rand belongs to one thread.
+ * Random numbers: a small seedable generator (xoshiro256**, Blackman & Vigna 2018) for choices and
+ * jitter, and the operating system's for secrets. A gtm_rand belongs to one thread.
  */
 #ifndef GTM_BASE_RAND_H
 #define GTM_BASE_RAND_H
