@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The state of every endpoint of one intent: its health in each address family (an IPv6 outage must
+ * not remove IPv4), what the operator ordered for the endpoint, its pool and its region, and which
+ * endpoints served when their pool last had one that did. Flat arrays beside the intent. Since,
+ * cause and evidence live with whoever reports health. Not thread-safe: one owner (the control
+ * thread); hand clones to others.
+ */
+#ifndef GTM_MODEL_STATES_H
+#define GTM_MODEL_STATES_H
+
+#include "gtm/base/err.h"
+#include "gtm/model/intent.h"
+#include "gtm/model/verdict.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Address families, as indexes. */
+enum gtm_family { GTM_FAMILY_V4 = 0, GTM_FAMILY_V6, GTM_FAMILY_COUNT };
+
+/* A set of pools whose answers may have changed: collected by the setters, spent by
+ * gtm_publisher_flip. Zero-initialise for "none" and let gtm_touched_init size it. */
+struct gtm_touched {
+    uint32_t *pools; /* indexes, distinct, in the order they were touched */
+    size_t count;
+    uint64_t *bits; /* one per pool */
+    size_t pools_count;
+};
+/* For an intent with pools_count pools. 0 or GTM_ENOMEM; afterwards adding cannot fail. */
+int gtm_touched_init(struct gtm_touched *touched, size_t pools_count) GTM_MUST_CHECK;
+void gtm_touched_add(struct gtm_touched *touched, size_t pool); /* a repeated one is ignored */
+void gtm_touched_clear(struct gtm_touched *touched);
+void gtm_touched_fini(struct gtm_touched *touched); /* NULL fields are fine */
+
+struct gtm_states;
+
+/* Every health unknown, every admin state auto, every endpoint last good (unknown serves). Takes a
+ * reference of its own on the intent. NULL when out of memory. */
+struct gtm_states *gtm_states_new(const struct gtm_intent *intent);
+struct gtm_states *gtm_states_clone(const struct gtm_states *states); /* NULL when out of memory */
+void gtm_states_free(struct gtm_states *states);                      /* NULL is fine */
+const struct gtm_intent *gtm_states_intent(const struct gtm_states *states); /* borrowed */
+
+/* Takes over, by name, what `from` knows, so that a reload forgets nothing: admin states of
+ * regions, pools and endpoints; health and last-good marks of endpoints whose address of that
+ * family is unchanged, in pools that still have a monitor. What is new starts unknown. */
+void gtm_states_carry(struct gtm_states *states, const struct gtm_states *from);
+
+/* Setters. An index outside the intent is ignored (false). Each returns whether the stored word
+ * changed, and adds to `touched` (may be NULL) the pools whose answers may differ because of it:
+ * serving or the merged order changed. */
+bool gtm_states_set_health(struct gtm_states *states, size_t pool, size_t endpoint,
+                           enum gtm_family family, enum gtm_health health,
+                           struct gtm_touched *touched);
+bool gtm_states_set_admin(struct gtm_states *states, size_t pool, size_t endpoint,
+                          enum gtm_admin admin, struct gtm_touched *touched);
+bool gtm_states_set_pool_admin(struct gtm_states *states, size_t pool, enum gtm_admin admin,
+                               struct gtm_touched *touched);
+bool gtm_states_set_region_admin(struct gtm_states *states, size_t region, enum gtm_admin admin,
+                                 struct gtm_touched *touched);
+/* Restores a saved mark after a restart; a change of health afterwards works it out again. */
+void gtm_states_set_last_good(struct gtm_states *states, size_t pool, size_t endpoint,
+                              enum gtm_family family, bool good);
+
+/* Getters; an index outside gives unknown / auto / false. */
+/* Health and the endpoint's own admin word, as they were set. */
+struct gtm_endpoint_state gtm_states_get(const struct gtm_states *states, size_t pool,
+                                         size_t endpoint, enum gtm_family family);
+enum gtm_admin gtm_states_pool_admin(const struct gtm_states *states, size_t pool);
+enum gtm_admin gtm_states_region_admin(const struct gtm_states *states, size_t region);
+/* Health and the merged order of endpoint, pool and region: down before drain before up before
+ * auto, since an order to stay out of a region holds for all that is in it. */
+struct gtm_endpoint_state gtm_states_effective(const struct gtm_states *states, size_t pool,
+                                               size_t endpoint, enum gtm_family family);
+/* gtm_endpoint_serves of the effective state; false when the endpoint has no address of the
+ * family. */
+bool gtm_states_serves(const struct gtm_states *states, size_t pool, size_t endpoint,
+                       enum gtm_family family);
+/* Did it serve when the pool last had any serving endpoint of the family? */
+bool gtm_states_last_good(const struct gtm_states *states, size_t pool, size_t endpoint,
+                          enum gtm_family family);
+
+/* Has the endpoint an address of the family? */
+static inline bool gtm_endpoint_has(const struct gtm_endpoint *endpoint, enum gtm_family family)
+{
+    return family == GTM_FAMILY_V4 ? endpoint->has_v4 : endpoint->has_v6;
+}
+
+#endif
