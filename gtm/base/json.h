@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Strict JSON (RFC 8259) over cJSON, which alone is too lax: trailing text, duplicate keys, \u0000, bad UTF-8,
- * depth over GTM_JSON_MAX_DEPTH and numbers that are no finite double are refused; keys are case-sensitive;
- * integers beyond 2^53 keep their digits (get them with gtm_json_i64 or as text). Nobody else includes cJSON (lint).
- * A value belongs to one thread; children belong to their parent.
+ * Strict JSON (RFC 8259) over cJSON, which alone is too lax: trailing text, duplicate keys, \u0000,
+ * bad UTF-8, depth over GTM_JSON_MAX_DEPTH and numbers that are no finite double are refused; keys
+ * are case-sensitive; integers beyond 2^53 keep their digits (get them with gtm_json_i64 or as
+ * text). Nobody else includes cJSON (lint). A value belongs to one thread; children belong to their
+ * parent.
  */
 #ifndef GTM_BASE_JSON_H
 #define GTM_BASE_JSON_H
@@ -16,10 +17,12 @@
 #include <stdint.h>
 
 #define GTM_JSON_MAX_DEPTH 64
+#define GTM_JSON_MAX_BYTES (64u << 20)
 
 struct gtm_json; /* any value */
 
-/* Parses one value that fills text[0..len); err gets line and column. NULL on failure. */
+/* Parses one value that fills text[0..len); err gets line and column. NULL on failure. Texts over
+ * GTM_JSON_MAX_BYTES and numbers of more than 63 characters are refused. */
 struct gtm_json *gtm_json_parse(const char *text, size_t len, struct gtm_error *err);
 void gtm_json_free(struct gtm_json *value); /* only of roots; NULL is fine */
 
@@ -41,6 +44,8 @@ int64_t gtm_json_i64(const struct gtm_json *object, const char *key, int64_t fal
 bool gtm_json_bool(const struct gtm_json *object, const char *key, bool fallback);
 const char *gtm_json_as_str(const struct gtm_json *value); /* NULL when it is no string */
 double gtm_json_as_num(const struct gtm_json *value, double fallback);
+/* The fallback also for fractions and for what does not fit. */
+int64_t gtm_json_as_i64(const struct gtm_json *value, int64_t fallback);
 bool gtm_json_as_bool(const struct gtm_json *value, bool fallback);
 /* Elements of an array or members of an object, by walking: first child, then next. */
 size_t gtm_json_count(const struct gtm_json *value);
@@ -50,8 +55,9 @@ const char *gtm_json_key(const struct gtm_json *member); /* NULL in arrays */
 /* RFC 6901 pointer ("/a/0/b"); NULL when absent or malformed. */
 struct gtm_json *gtm_json_pointer(const struct gtm_json *root, const char *pointer);
 
-/* Builders: a NULL parent or a failed allocation is ignored and makes the root incomplete: the root then
- * prints as NULL. Adding takes ownership of child. Strings that are not UTF-8 are repaired with U+FFFD. */
+/* Builders: a NULL parent or a failed allocation is ignored and makes the root incomplete: the root
+ * then prints as NULL. Adding takes ownership of child. Strings that are not UTF-8 are repaired
+ * with U+FFFD. */
 struct gtm_json *gtm_json_object(void);
 struct gtm_json *gtm_json_array(void);
 void gtm_json_add(struct gtm_json *object, const char *key, struct gtm_json *child);
