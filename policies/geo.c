@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The preference of `geo`: the first route whose conditions all hold, then the default, then the
+ * rest, so that the list never runs out while anything serves. Pure; see policy.h.
+ */
+#include "policies/policy_int.h"
+
+#include <string.h>
+
+static bool has_label(const struct policy_place *place, size_t route)
+{
+    for (size_t i = 0; i < place->routes_count; i++)
+        if (place->routes[i] == route)
+            return true;
+    return false;
+}
+
+static bool has_code(char (*codes)[3], size_t count, const char *code)
+{
+    for (size_t i = 0; i < count; i++)
+        if (code[0] && strcmp(codes[i], code) == 0)
+            return true;
+    return false;
+}
+
+/* "US-CA" against a country and a subdivision. */
+static bool has_subdivision(const struct gtm_route *route, const struct gtm_location *loc)
+{
+    for (size_t i = 0; loc->country[0] && loc->subdivision[0] && i < route->subdivisions_count;
+         i++) {
+        const char *code = route->subdivisions[i];
+        if (strncmp(code, loc->country, 2) == 0 && code[2] == '-' &&
+            strcmp(code + 3, loc->subdivision) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool has_asn(const struct gtm_route *route, uint32_t asn)
+{
+    for (size_t i = 0; asn != 0 && i < route->asns_count; i++)
+        if (route->asns[i] == asn)
+            return true;
+    return false;
+}
+
+static bool matches(const struct gtm_route *route, size_t index, const struct policy_place *place)
+{
+    const struct gtm_location *loc = place->loc;
+    return (route->networks_count == 0 || has_label(place, index)) &&
+           (route->countries_count == 0 ||
+            has_code(route->countries, route->countries_count, loc->country)) &&
+           (route->continents_count == 0 ||
+            has_code(route->continents, route->continents_count, loc->continent)) &&
+           (route->subdivisions_count == 0 || has_subdivision(route, loc)) &&
+           (route->asns_count == 0 || has_asn(route, loc->asn));
+}
+
+void policy__rank_geo(const struct gtm_intent *intent, const struct gtm_policy *policy,
+                      const struct policy_place *place, struct policy_regions *ret)
+{
+    struct policy_regionset here;
+    policy__pool_regions(&intent->pools[policy->pool], &here);
+    for (size_t i = 0; i < policy->routes_count; i++) {
+        const struct gtm_route *route = &policy->routes[i];
+        if (!matches(route, i, place))
+            continue;
+        for (size_t r = 0; r < route->regions_count; r++)
+            policy__append(ret, &here, route->regions[r]);
+        break;
+    }
+    policy__append_default(intent, policy, &here, ret);
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The facade: limits and parts of a policy tree, and the choice from the level of the tree down to
+ * the options. See policy.h; pure.
+ */
+#include "gtm/base/mem.h"
+#include "policies/policy_int.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#define SENTENCE_BYTES 400
+#define WEIGHT_SCALE   16777216.0 /* 2^24: option weights as whole numbers */
+
+void policy__say(const struct policy_env *env, const char *fmt, ...)
+{
+    if (!env->say)
+        return;
+    char text[SENTENCE_BYTES];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    env->say(env->say_ctx, text);
+}
+
+const char *policy_mode_word(enum policy_mode mode)
+{
+    static const char *const words[POLICY_MODE_COUNT] = {
+        "normal", "backup", "last_good", "fail_open", "fail_closed", "nodata", "inactive"};
+    return (unsigned)mode < POLICY_MODE_COUNT ? words[mode] : "?";
+}
+
+/* Calls fn for every nested policy, depth first, the top included; fn returns false to stop. The
+ * model refuses loops; the depth is a bound of its own. */
+typedef bool (*visit_fn)(void *ctx, unsigned policy, unsigned depth);
+static bool visit(const struct gtm_intent *intent, unsigned policy, unsigned depth, visit_fn fn,
+                  void *ctx)
+{
+    const struct gtm_policy *p = &intent->policies[policy];
+    if (!fn(ctx, policy, depth))
+        return false;
+    if (depth >= POLICY_DEPTH_MAX)
+        return true;
+    for (size_t i = 0; i < p->to_count; i++)
+        if (p->to[i].kind == GTM_TARGET_POLICY &&
+            !visit(intent, p->to[i].index, depth + 1, fn, ctx))
+            return false;
+    return !p->has_backup || p->backup.kind != GTM_TARGET_POLICY ||
+           visit(intent, p->backup.index, depth + 1, fn, ctx);
+}
+
+struct check {
+    const struct gtm_intent *intent;
+    struct policy_parts parts;
+    size_t ways, parts_seen;
+    bool deep;
+};
+
+static bool is_geographic(enum gtm_steer steer)
+{
+    return steer == GTM_STEER_NEAREST || steer == GTM_STEER_GEO;
+}
+
+static bool check_one(void *ctx, unsigned policy, unsigned depth)
+{
+    struct check *c = ctx;
+    const struct gtm_policy *p = &c->intent->policies[policy];
+    c->deep |= depth >= POLICY_DEPTH_MAX;
+    c->ways += 1 + p->to_count;
+    if (is_geographic(p->steer)) {
+        size_t i = 0;
+        while (i < c->parts.count && c->parts.policy[i] != policy)
+            i++;
+        if (i == c->parts.count && i < POLICY_PARTS_MAX)
+            c->parts.policy[c->parts.count++] = policy;
+        else if (i == POLICY_PARTS_MAX)
+            c->parts_seen++;
+    }
+    return !c->deep && c->ways <= POLICY_OPTIONS_MAX;
+}
+
+int policy_check(const struct gtm_intent *intent, unsigned policy, struct gtm_error *err)
+{
+    struct check c = {.intent = intent};
+    const char *name = intent->policies[policy].name;
+    visit(intent, policy, 0, check_one, &c);
+    if (c.deep)
+        return gtm_error_set(err, GTM_ELIMIT, "policy %s nests deeper than %d policies", name,
+                             POLICY_DEPTH_MAX);
+    if (c.ways > POLICY_OPTIONS_MAX)
+        return gtm_error_set(err, GTM_ELIMIT, "policy %s leads to more than %d targets", name,
+                             POLICY_OPTIONS_MAX);
+    if (c.parts_seen > 0)
+        return gtm_error_set(err, GTM_ELIMIT,
+                             "policy %s has more than %d nearest or geo policies below it", name,
+                             POLICY_PARTS_MAX);
+    return GTM_OK;
+}
+
+void policy_parts(const struct gtm_intent *intent, unsigned policy, struct policy_parts *ret)
+{
+    struct check c = {.intent = intent};
+    visit(intent, policy, 0, check_one, &c);
+    *ret = c.parts;
+}
+
+struct pools {
+    const struct gtm_intent *intent;
+    void (*fn)(void *ctx, unsigned pool);
+    void *ctx;
+};
+
+static bool pools_one(void *ctx, unsigned policy, unsigned depth)
+{
+    const struct pools *w = ctx;
+    const struct gtm_policy *p = &w->intent->policies[policy];
+    (void)depth;
+    if (p->has_pool)
+        w->fn(w->ctx, p->pool);
+    for (size_t i = 0; i < p->to_count; i++)
+        if (p->to[i].kind != GTM_TARGET_POLICY)
+            w->fn(w->ctx, p->to[i].index);
+    if (p->has_backup && p->backup.kind != GTM_TARGET_POLICY)
+        w->fn(w->ctx, p->backup.index);
+    return true;
+}
+
+void policy_pools(const struct gtm_intent *intent, unsigned policy,
+                  void (*fn)(void *ctx, unsigned pool), void *ctx)
+{
+    struct pools w = {.intent = intent, .fn = fn, .ctx = ctx};
+    visit(intent, policy, 0, pools_one, &w);
+}
+
+void policy_rank(const struct gtm_intent *intent, unsigned part, const struct policy_place *place,
+                 struct policy_regions *ret)
+{
+    const struct gtm_policy *p = &intent->policies[part];
+    *ret = (struct policy_regions){.count = 0};
+    if (p->steer == GTM_STEER_NEAREST)
+        policy__rank_nearest(intent, p, place->loc, ret);
+    else
+        policy__rank_geo(intent, p, place, ret);
+}
+
+void policy_look(const struct policy_env *env, unsigned policy, const struct policy_parts *parts,
+                 struct policy_look *ret)
+{
+    enum policy__level level = policy__decide(env, policy, &ret->mode);
+    bool answers = ret->mode <= POLICY_FAIL_OPEN;
+    struct policy_usable u;
+    for (size_t i = 0; i < parts->count; i++) {
+        unsigned pool = env->intent->policies[parts->policy[i]].pool;
+        ret->usable[i] = (struct policy_regionset){{0}};
+        u.count = 0;
+        if (answers)
+            policy__pool_usable(env, pool, level, &u);
+        for (size_t e = 0; e < u.count; e++) {
+            unsigned r = env->intent->pools[pool].endpoints[u.endpoints[e]].region;
+            ret->usable[i].bits[r / 64] |= UINT64_C(1) << (r % 64);
+        }
+    }
+}
+
+static const char *skip_reason(const struct policy_env *env, unsigned pool, unsigned e,
+                               enum policy__level level)
+{
+    const struct gtm_endpoint *ep = &env->intent->pools[pool].endpoints[e];
+    if (!gtm_endpoint_has(ep, env->family))
+        return env->family == GTM_FAMILY_V4 ? "no IPv4 address" : "no IPv6 address";
+    if (policy__endpoint_at(env, pool, e, level))
+        return ep->weight == 0 ? "weight 0" : NULL;
+    struct gtm_endpoint_state s = gtm_states_effective(env->states, pool, e, env->family);
+    if (level == POLICY_LEVEL_LAST_GOOD && s.admin != GTM_ADMIN_DOWN && s.admin != GTM_ADMIN_DRAIN)
+        return "was not among the last that served";
+    return gtm_endpoint_state_reason(s);
+}
+
+void policy__say_skipped(const struct policy_env *env, unsigned pool, enum policy__level level)
+{
+    if (!env->say)
+        return;
+    const struct gtm_pool *p = &env->intent->pools[pool];
+    struct policy_usable u;
+    policy__pool_usable(env, pool, level, &u);
+    for (unsigned e = 0, next = 0; e < p->endpoints_count; e++) {
+        if (next < u.count && u.endpoints[next] == e) {
+            next++;
+            continue;
+        }
+        const char *reason = skip_reason(env, pool, e, level);
+        policy__say(env, "endpoint %s in %s skipped: %s", p->endpoints[e].name,
+                    env->intent->regions[p->endpoints[e].region].name,
+                    reason ? reason : "unusable");
+    }
+}
+
+static const struct policy_regions *list_of(const struct policy__walk *walk, unsigned policy)
+{
+    const struct policy_parts *parts = walk->class_->parts;
+    for (size_t i = 0; i < parts->count; i++)
+        if (parts->policy[i] == policy)
+            return &walk->class_->lists[i];
+    return NULL;
+}
+
+/* "policy x steers nearest over pool y; the client prefers a, b, c". */
+static void say_policy(const struct policy__walk *walk, unsigned policy)
+{
+    const struct gtm_intent *intent = walk->env->intent;
+    const struct gtm_policy *p = &intent->policies[policy];
+    const struct policy_regions *list = list_of(walk, policy);
+    char text[SENTENCE_BYTES];
+    if (!walk->env->say)
+        return;
+    int at =
+        snprintf(text, sizeof(text), "policy %s steers %s%s%s", p->name, gtm_steer_words[p->steer],
+                 p->has_pool ? " over pool " : "", p->has_pool ? intent->pools[p->pool].name : "");
+    for (unsigned i = 0; list && i < list->count && at < (int)sizeof(text); i++)
+        at += snprintf(text + at, sizeof(text) - (size_t)at, "%s%s",
+                       i == 0 ? "; this client's regions in order: " : ", ",
+                       intent->regions[list->region[i]].name);
+    policy__say(walk->env, "%s", text);
+}
+
+void policy__resolve(struct policy__walk *walk, unsigned policy, double share)
+{
+    const struct gtm_policy *p = &walk->env->intent->policies[policy];
+    char text[POLICY_TARGET_TEXT_BYTES];
+    say_policy(walk, policy);
+    if (!policy__own_any(walk->env, policy, walk->level)) {
+        if (!p->has_backup || !policy__any(walk->env, policy, walk->level))
+            return;
+        if (p->has_pool)
+            policy__say_skipped(walk->env, p->pool, walk->level);
+        policy__say(walk->env, "nothing of policy %s serves: its backup %s answers", p->name,
+                    policy__target_text(walk->env->intent, &p->backup, text));
+        policy__from_target(walk, &p->backup, p->answers, share);
+        return;
+    }
+    switch (p->steer) {
+    case GTM_STEER_NEAREST:
+    case GTM_STEER_GEO:
+    case GTM_STEER_FAILOVER:
+        policy__from_region(walk, policy, list_of(walk, policy), share);
+        break;
+    case GTM_STEER_WEIGHTED:
+        policy__from_targets(walk, policy, share);
+        break;
+    default:
+        policy__from_all(walk, policy, share);
+        break;
+    }
+}
+
+static void say_mode(const struct policy_env *env, unsigned policy, enum policy_mode mode)
+{
+    const struct gtm_policy *p = &env->intent->policies[policy];
+    switch (mode) {
+    case POLICY_LAST_GOOD:
+        policy__say(env, "nothing of policy %s serves; last_good: those that served last answer",
+                    p->name);
+        break;
+    case POLICY_FAIL_OPEN:
+        policy__say(env, "nothing of policy %s serves%s; fail_open: all answer rather than none",
+                    p->name,
+                    p->all_down == GTM_ALL_DOWN_BACKUP      ? ", its backup neither"
+                    : p->all_down == GTM_ALL_DOWN_LAST_GOOD ? ", and no last good one may"
+                                                            : "");
+        break;
+    case POLICY_FAIL_CLOSED:
+        policy__say(env, "nothing of policy %s serves; fail_closed: SERVFAIL", p->name);
+        break;
+    case POLICY_NODATA:
+        policy__say(env, "no endpoint of policy %s has an IPv%c address: NODATA", p->name,
+                    env->family == GTM_FAMILY_V4 ? '4' : '6');
+        break;
+    case POLICY_INACTIVE:
+        policy__say(env, "policy %s steers %s, which is not active yet: SERVFAIL", p->name,
+                    gtm_steer_words[p->steer]);
+        break;
+    default:
+        break;
+    }
+}
+
+static void say_all_skipped(const struct policy_env *env, unsigned policy)
+{
+    const struct gtm_policy *p = &env->intent->policies[policy];
+    if (p->has_pool)
+        policy__say_skipped(env, p->pool, POLICY_LEVEL_SERVING);
+}
+
+int policy_choose(const struct policy_env *env, unsigned policy, const struct policy_class *class_,
+                  struct policy_choice *ret)
+{
+    struct policy__walk walk = {.env = env, .class_ = class_, .choice = ret};
+    ret->options_count = ret->members_count = 0;
+    walk.level = policy__decide(env, policy, &ret->mode);
+    if (ret->mode >= POLICY_LAST_GOOD)
+        say_mode(env, policy, ret->mode);
+    if (ret->mode > POLICY_FAIL_OPEN) {
+        if (ret->mode == POLICY_FAIL_CLOSED)
+            say_all_skipped(env, policy);
+        return GTM_OK;
+    }
+    policy__resolve(&walk, policy, 1.0);
+    if (walk.rc == GTM_OK && ret->options_count == 0)
+        walk.rc = GTM_ESTATE; /* cannot happen: the level was decided because something is there */
+    if (walk.rc != GTM_OK)
+        ret->options_count = ret->members_count = 0;
+    for (size_t i = 0; i < ret->options_count; i++) {
+        double weight = round(ret->options[i].share * WEIGHT_SCALE);
+        ret->options[i].weight = weight < 1 ? 1 : (uint32_t)weight;
+    }
+    return walk.rc;
+}
+
+void policy_choice_fini(struct policy_choice *choice)
+{
+    gtm_free(choice->options);
+    gtm_free(choice->members);
+    *choice = (struct policy_choice){.mode = POLICY_NORMAL};
+}
