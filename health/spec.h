@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The engine's own copy of what to probe and what to expect. Immutable once made; reading is
+ * thread-safe.
+ */
+#ifndef GTM_HEALTH_SPEC_H
+#define GTM_HEALTH_SPEC_H
+
+#include "health/health.h"
+#include "health/match.h"
+#include "health/schedule.h"
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+struct health_spec {
+    char *key, *monitor;
+    enum gtm_monitor_kind kind;
+    struct sockaddr_storage addr; /* with the port */
+    socklen_t addr_len;
+    char authority[64]; /* "192.0.2.1:80", "[2001:db8::1]:80" */
+    char *path, *host, *method;
+    uint16_t *expect_status; /* NULL = 200..399 */
+    size_t expect_status_count;
+    char *expect_body, *send;    /* or NULL */
+    struct health_needle needle; /* of expect_body */
+    struct health_rules rules;
+    enum gtm_health initial;
+};
+
+/* Checks and copies. NULL on failure: GTM_EINVAL, GTM_ELIMIT, GTM_ENOMEM in err. */
+struct health_spec *health_spec_new(const struct health_target *target, struct gtm_error *err);
+void health_spec_free(struct health_spec *spec); /* NULL is fine */
+
+/* True when both are probed in the same way (the initial health is no part of that). */
+bool health_spec_equal(const struct health_spec *a, const struct health_spec *b);
+
+/* True when the HTTP status is one that the monitor expects. */
+bool health_spec_expects(const struct health_spec *spec, long status);
+
+#endif
