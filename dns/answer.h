@@ -4,8 +4,9 @@
  * allocation, no lock, no system call, no log. RFC 1034 4.3.2, 1035, 2181, 2308, 4592, 6604, 6672,
  * 6891, 7871, 8482, 8906, 8914.
  *
- * For batches it comes in two steps, so that the memory of a whole batch is fetched while the first
- * is answered: dns_query_prepare for each packet, then dns_query_answer for each.
+ * For batches it comes in steps, so that the memory of a whole batch is fetched while the first is
+ * answered: dns_query_prepare for each packet, dns_query_locate for each, then dns_query_answer for
+ * each.
  */
 #ifndef DNS_ANSWER_H
 #define DNS_ANSWER_H
@@ -93,6 +94,9 @@ struct dns_query {
  * until the answer. */
 void dns_query_prepare(struct dns_query *q, const struct dns_view *view, const uint8_t *packet,
                        size_t len);
+/* Second step, optional: finds where the name's node should be and prefetches it, without waiting
+ * for it. */
+void dns_query_locate(struct dns_query *q);
 /* Writes the answer to out (room for out_bytes ≥ 512; for UDP at most what the client takes is
  * used). Returns its octets, 0 = send nothing. out must not overlap the packet. */
 size_t dns_query_answer(struct dns_answerer *a, struct dns_query *q, const struct dns_view *view,
