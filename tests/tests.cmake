@@ -103,7 +103,7 @@ foreach(src ${fuzz_srcs})
 endforeach()
 
 # --- lint: each takes the tree as its argument; selftest proves that each can go red
-foreach(check layers sizes banned headers)
+foreach(check layers sizes banned headers layout)
   if(EXISTS ${CMAKE_CURRENT_LIST_DIR}/lint/check_${check}.py)
     add_test(NAME lint/${check} COMMAND ${GTM_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/lint/check_${check}.py
                                         ${CMAKE_SOURCE_DIR})

@@ -28,6 +28,7 @@ CLEAN = {
     "dns/name.h": header("GTM_DNS_NAME_H", '#include "gtm/model/m.h"\n'),
     "policies/steer.h": header("GTM_POLICIES_STEER_H", '#include "gtm/model/m.h"\n\n#include <math.h>\n'),
     "gtm/daemon/wire.h": header("GTM_DAEMON_WIRE_H", '#include "dns/name.h"\n#include "policies/steer.h"\n'),
+    "README.md": "# x\n\nRun `tests/run`.\n",
     "tests/run": "#!/bin/sh\n# SPDX-License-Identifier: Apache-2.0\necho fine\n",
 }
 
@@ -64,6 +65,7 @@ RED = [
     ("layers", "policies/x.c", includes('"gtm/base/clock.h"'), "reads no clock"),
     ("layers", "policies/x.c", includes("<sys/socket.h>"), "no input or output"),
     ("layers", "policies/x.c", c_with("long f(void)\n{\n    return time(0);\n}\n"), "time()"),
+    ("layers", "policies/x.c", function('    fprintf(stderr, "x");\n'), "fprintf()"),
     ("layers", "tests/../gtm/other/x.c", includes('"gtm/base/thing.h"'), "folder is in no layer"),
     ("sizes", "dns/x.c", c_with(LONG), "function f has 74 lines"),
     ("sizes", "dns/x.c", c_with("int f(void) {\n" + body(70) + "}\n"), "function f has 72 lines"),
@@ -91,6 +93,11 @@ RED = [
     ("headers", "dns/x.h", header("GTM_DNS_X_H", "size_t x(void);\n"), "does not compile alone"),
     ("headers", "tests/lint/x.py", "print(1)\n", "licence line is missing"),
     ("format", "dns/x.c", c_with("int f( void ){return 0;}\n"), "clang-format-14 -i"),
+    ("layout", "notes.txt", "a\n", "does not belong"),
+    ("layout", "deploy/plain", "#!/bin/sh\n", "not executable"),
+    ("layout", "README.md", "Run `tests/gone`.\n", "tests/gone does not exist"),
+    ("layout", "README.md", "```sh\ndeploy/gone   # x\n```\n", "deploy/gone does not exist"),
+    ("layout", "deploy/man/x.8", ".Dd\n.Sh NAME\n", "mandoc says"),
     ("shell", "deploy/start", '#!/bin/sh\ncd "$1"\nfor f in $(ls *.c); do [ $f = "a" ] && let x=1; done\n', "findings"),
 ]
 # Must stay clean: what a naive check would flag.
@@ -99,6 +106,7 @@ GREEN = [
     ("layers", "gtm/base/rcu.c", includes("<urcu/urcu-qsbr.h>")),
     ("layers", "tests/unit/test_x.c", includes('"policies/steer.h"') + '#include "dns/name.h"\n'),
     ("layers", "dns/x.c", c_with('/*\n#include "policies/steer.h"\n*/\n')),
+    ("layers", "policies/x.c", function('    snprintf(a, 1, "x");\n') + "#include <stdio.h>\n"),
     ("sizes", "dns/x.c", c_with(WAIVER + LONG)),
     ("sizes", "dns/x.c", c_with(LONG.replace("{\n", "{\n    " + WAIVER))),
     ("sizes", "dns/x.c", c_with(LONG.replace(body(70), body(50)) * 3)),
@@ -108,6 +116,7 @@ GREEN = [
     ("banned", "gtm/base/mem.c", function("    free(a);\n")),
     ("banned", "dns/x.c", function("    /* lint: libc free - ldns allocated it */\n    free(a);\n")),
     ("banned", "dns/x.c", function("    gtm_free(a);\n    gtm_strdup(b);\n    my_system(b);\n")),
+    ("layout", "README.md", "`build/bin/gtmd`, `a/b`, `gtm/base/thing.h` and `lint: size`\n"),
     ("banned", "README.md", "a path like /tmp/net" + "work/x and https://h.example/wo" + "rk/x\n"),
 ]
 
@@ -117,6 +126,9 @@ def write(root, path, content):
     os.makedirs(os.path.dirname(full), exist_ok=True)
     with open(full, "w", encoding="utf-8") as f:
         f.write(content)
+    # The case of a script without its mode is called plain.
+    if content.startswith("#!") and not full.endswith("plain"):
+        os.chmod(full, 0o755)
 
 
 def check(name, root):
