@@ -67,8 +67,8 @@ int gtm_publisher_install(struct gtm_publisher *pub, struct gtm_compiled *compil
                           const struct gtm_states *states, struct gtm_error *err) GTM_MUST_CHECK;
 
 /* Rebuilds the tables of policies that use touched pools, directly or nested, and publishes when
- * any differs. The caller clears `touched` afterwards. On failure the old view stays, and what was
- * touched is rebuilt by the next flip. */
+ * any differs. The caller clears `touched` afterwards. After a failure (err has the first) what
+ * could not be rebuilt answers as before, until the next flip, which tries it again. */
 int gtm_publisher_flip(struct gtm_publisher *pub, const struct gtm_states *states,
                        const struct gtm_touched *touched, struct gtm_error *err) GTM_MUST_CHECK;
 

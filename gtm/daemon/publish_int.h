@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the units of publishing (gtm/daemon/publish*.c) share and nobody else includes.
+ */
+#ifndef GTM_DAEMON_PUBLISH_INT_H
+#define GTM_DAEMON_PUBLISH_INT_H
+
+#include "dns/classmap.h"
+#include "dns/steer.h"
+#include "dns/view.h"
+#include "gtm/daemon/publish.h"
+#include "gtm/daemon/publish_intern.h"
+#include "policies/policy.h"
+
+#include <stdatomic.h>
+
+/* ---- compiled: immutable ---- */
+
+/* A class map with what its classes mean. Counted: shared by policies and by compiles. */
+struct gtm__map {
+    atomic_int refs;
+    char *key; /* the ranking-relevant part of the policies, as bytes */
+    size_t key_len;
+    uint64_t geography; /* fingerprint of the databases, 0 = none */
+    struct dns_classmap *map;
+    size_t parts, classes;
+    struct policy_regions *lists; /* classes × parts */
+};
+
+/* One steering table to be kept: a policy (or a group) with a TTL. */
+struct gtm__table {
+    bool is_group;
+    unsigned index; /* of the policy or group */
+    uint32_t ttl_s;
+    uint32_t map; /* into maps */
+};
+
+struct gtm__zone {
+    struct dns_zone *zone;
+    uint64_t text_hash[2], names_hash[2];
+    bool includes;    /* its text includes other files: never taken over unread */
+    uint32_t *tables; /* by slot */
+    size_t slot_count;
+};
+
+struct gtm_compiled {
+    atomic_int refs;
+    struct gtm_intent *intent;
+    uint64_t geography;
+    struct gtm__map **maps;
+    size_t maps_count, maps_cap;
+    struct gtm__table *tables;
+    size_t tables_count, tables_cap;
+    struct gtm__zone *zones; /* one for each of the intent's */
+    size_t zones_count;
+    uint32_t *pool_first, *pool_tables; /* the tables that use pool p: [first[p], first[p + 1]) */
+    struct gtm_compiled_info info;
+};
+
+static inline const struct policy_regions *gtm__map_class(const struct gtm__map *map,
+                                                          size_t class_id)
+{
+    return map->lists ? &map->lists[class_id * map->parts] : NULL;
+}
+
+/* publish_map.c */
+struct gtm__map_builder {
+    const struct dns_geodb *geodb;
+    const struct gtm_compiled *previous;
+    struct gtm_compiled *out;
+    struct gtm__intern keys; /* number = index into out->maps */
+};
+uint64_t gtm__geography(const struct dns_geodb *geodb);
+/* The index of the map that the policy needs, built when none is there yet. */
+int gtm__map_for(struct gtm__map_builder *b, unsigned policy, uint32_t *ret_map,
+                 struct gtm_error *err) GTM_MUST_CHECK;
+/* The same for what has no geography in it. */
+int gtm__map_trivial(struct gtm__map_builder *b, uint32_t *ret_map,
+                     struct gtm_error *err) GTM_MUST_CHECK;
+void gtm__map_unref(struct gtm__map *map);
+
+/* publish_zone.c */
+/* Loads zone i, or takes it from the previous. table_of[n] is the table of its n-th name. Errors go
+ * to diags: then false. */
+bool gtm__zone_compile(struct gtm_compiled *out, const struct gtm_compiled *previous, size_t i,
+                       const uint32_t *table_of, struct gtm_diags *diags);
+void gtm__zone_fini(struct gtm__zone *zone);
+
+/* ---- publisher: one owner ---- */
+
+/* Picks with a class that stands for each slot. Shared by the tables of one state. */
+struct gtm__picks {
+    unsigned uses;
+    struct dns_picks *picks;
+    uint32_t *class_of_slot;
+    size_t slots;
+};
+struct gtm__picks_cache {
+    struct gtm__intern keys; /* map and usable regions → index into items */
+    struct gtm__picks **items;
+    size_t cap;
+    size_t in_use; /* items with uses > 0 */
+};
+
+/* A ready choice with the bytes it was made from, to be recognised. */
+struct gtm__choice {
+    unsigned uses;
+    struct dns_choice *choice;
+    uint32_t *spec;
+    size_t spec_words;
+};
+
+struct gtm__table_family {
+    enum policy_mode mode;
+    struct gtm__picks *picks; /* NULL before the first build */
+    struct gtm__choice **choices;
+    size_t count;
+};
+struct gtm__table_now {
+    struct dns_steer *steer;
+    struct gtm__table_family family[GTM_FAMILY_COUNT];
+};
+
+/* Everything that belongs to one compiled intent; swapped as a whole by an install. */
+struct gtm__state {
+    struct gtm_compiled *compiled;
+    struct gtm__table_now *tables;
+    struct gtm__picks_cache picks;
+    uint8_t *dirty;       /* by table: to be rebuilt */
+    uint32_t *dirty_list; /* the same as a list */
+    size_t dirty_count;
+    struct dns_view_zone *view_zones;
+    struct dns_steer **slots; /* all zones' slots after one another */
+    uint32_t *slot_tables;    /* their tables */
+    size_t slots_count;
+    /* scratch, kept between builds */
+    struct policy_choice choice;
+    uint32_t *spec;
+    size_t spec_words, spec_cap;
+    struct dns_option_spec *options;
+    size_t options_cap;
+    struct dns_choice **choice_ptrs;
+    size_t choice_ptrs_cap;
+    struct gtm_publisher_info *info;
+};
+
+struct gtm_publisher {
+    gtm_publish_fn publish;
+    void *ctx;
+    struct gtm__state *state;
+    struct dns_view *view;
+    bool view_stale; /* tables are newer than the view: building it failed */
+    struct gtm_publisher_info info;
+};
+
+/* publish_picks.c */
+/* The picks of a map under what each part can use now; one use more, to be given back. NULL: err.
+ */
+struct gtm__picks *gtm__picks_get(struct gtm__state *state, const struct gtm__table *table,
+                                  const struct policy_parts *parts, const struct policy_look *look,
+                                  struct gtm_error *err);
+void gtm__picks_put(struct gtm__state *state, struct gtm__picks *picks);
+void gtm__picks_fini(struct gtm__picks_cache *cache);
+
+/* A group's name, for messages. */
+const char *gtm__group_name(const struct gtm_intent *intent, unsigned group);
+
+/* publish_table.c */
+/* Rebuilds table t; *ret_changed says whether its steering table is another one now. On failure the
+ * old one stays. */
+int gtm__table_build(struct gtm__state *state, const struct gtm_states *states, size_t t,
+                     bool *ret_changed, struct gtm_error *err) GTM_MUST_CHECK;
+void gtm__table_fini(struct gtm__state *state, struct gtm__table_now *now);
+
+#endif

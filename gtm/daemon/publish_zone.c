@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Zones of a compile: reads the file once, recognises what has not changed since the previous
+ * compile by its text and its dynamic names, and loads the rest. Worker thread.
+ */
+#include "dns/zonefile.h"
+#include "gtm/base/fs.h"
+#include "gtm/base/mem.h"
+#include "gtm/daemon/publish_int.h"
+
+#include <string.h>
+#include <strings.h>
+
+/* What one load needs and gives back. */
+struct load {
+    const struct gtm_zone_conf *conf;
+    struct gtm__zone *zone;
+    struct dns_zone_dynamic *dynamics;
+    size_t dynamics_count;
+    char *text;
+    size_t text_len;
+};
+
+void gtm__zone_fini(struct gtm__zone *zone)
+{
+    dns_zone_unref(zone->zone);
+    gtm_free(zone->tables);
+    *zone = (struct gtm__zone){0};
+}
+
+static void load_fini(struct load *l)
+{
+    gtm_free(l->dynamics);
+    gtm_free(l->text);
+}
+
+/* Gives each distinct table of the zone's names a slot, in the order of first use. */
+static int assign_slots(struct load *l, const struct gtm_compiled *out, const uint32_t *table_of)
+{
+    struct gtm__intern seen = {0};
+    uint32_t slot = 0;
+    int rc = GTM_OK;
+    l->dynamics = gtm_calloc(l->conf->names_count, sizeof(*l->dynamics));
+    l->zone->tables = gtm_calloc(l->conf->names_count, sizeof(*l->zone->tables));
+    if (!l->dynamics || !l->zone->tables)
+        rc = GTM_ENOMEM;
+    for (size_t n = 0; rc == GTM_OK && n < l->conf->names_count; n++) {
+        const struct gtm_dynamic_name *name = &l->conf->names[n];
+        rc = gtm__intern_add(&seen, &table_of[n], sizeof(table_of[n]), &slot, NULL);
+        if (rc != GTM_OK)
+            break;
+        l->zone->tables[slot] = table_of[n];
+        l->dynamics[l->dynamics_count++] = (struct dns_zone_dynamic){
+            .name = name->name,
+            .types = name->types,
+            .types_count = name->types_count,
+            .slot = slot,
+            .file = out->intent->path,
+            .line = name->pos.line,
+            .col = name->pos.col,
+        };
+    }
+    l->zone->slot_count = seen.count;
+    gtm__intern_fini(&seen);
+    return rc;
+}
+
+static void hash_names(struct load *l)
+{
+    for (unsigned lane = 0; lane < 2; lane++) {
+        uint64_t h = gtm__hash_bytes(lane + 1, l->conf->name, strlen(l->conf->name));
+        h = gtm__hash_bytes(h, l->conf->file, strlen(l->conf->file));
+        for (size_t n = 0; n < l->dynamics_count; n++) {
+            const struct dns_zone_dynamic *d = &l->dynamics[n];
+            h = gtm__hash_bytes(h, d->name, strlen(d->name));
+            h = gtm__hash_bytes(h, d->types, d->types_count * sizeof(*d->types));
+            h = gtm__hash_word(h, d->slot);
+        }
+        l->zone->names_hash[lane] = h;
+    }
+}
+
+static void hash_text(struct load *l)
+{
+    for (unsigned lane = 0; lane < 2; lane++)
+        l->zone->text_hash[lane] = gtm__hash_bytes(lane + 1, l->text, l->text_len);
+    const char *at = l->text, *end = l->text + l->text_len;
+    while ((at = memchr(at, '$', (size_t)(end - at))) != NULL) {
+        if ((size_t)(end - at) >= 8 && strncasecmp(at, "$INCLUDE", 8) == 0)
+            l->zone->includes = true;
+        at++;
+    }
+}
+
+/* The previous compile's zone of that name, if it is what loading would give. */
+static struct dns_zone *reuse(const struct load *l, const struct gtm_compiled *previous, size_t i)
+{
+    const struct gtm__zone *now = l->zone;
+    if (!previous || now->includes)
+        return NULL;
+    int at = (int)i; /* most often nothing moved */
+    if (i >= previous->zones_count || strcmp(previous->intent->zones[i].name, l->conf->name) != 0)
+        at = gtm_intent_zone(previous->intent, l->conf->name);
+    if (at < 0)
+        return NULL;
+    const struct gtm__zone *was = &previous->zones[at];
+    if (was->includes || memcmp(was->text_hash, now->text_hash, sizeof(now->text_hash)) != 0 ||
+        memcmp(was->names_hash, now->names_hash, sizeof(now->names_hash)) != 0)
+        return NULL;
+    return dns_zone_ref(was->zone);
+}
+
+bool gtm__zone_compile(struct gtm_compiled *out, const struct gtm_compiled *previous, size_t i,
+                       const uint32_t *table_of, struct gtm_diags *diags)
+{
+    const struct gtm_zone_conf *conf = &out->intent->zones[i];
+    struct load l = {.conf = conf, .zone = &out->zones[i]};
+    struct gtm_error err = {0};
+    if (assign_slots(&l, out, table_of) != GTM_OK) {
+        gtm_diags_add(diags, GTM_SEV_ERROR, conf->file, 0, 0, "no memory for the dynamic names");
+        load_fini(&l);
+        return false;
+    }
+    if (gtm_fs_read(conf->file, DNS_ZONEFILE_MAX_BYTES, &l.text, &l.text_len, &err) != GTM_OK) {
+        gtm_diags_add(diags, GTM_SEV_ERROR, out->intent->path, conf->pos.line, conf->pos.col,
+                      "zone %s: %s: %s", conf->name, conf->file, err.text);
+        load_fini(&l);
+        return false;
+    }
+    hash_names(&l);
+    hash_text(&l);
+    l.zone->zone = reuse(&l, previous, i);
+    if (l.zone->zone) {
+        out->info.zones_reused++;
+    } else {
+        struct dns_zone_spec spec = {.origin = conf->name,
+                                     .path = conf->file,
+                                     .dynamics = l.dynamics,
+                                     .dynamics_count = l.dynamics_count,
+                                     .slot_count = (uint32_t)l.zone->slot_count};
+        l.zone->zone = dns_zone_load_text(&spec, l.text, l.text_len, diags);
+    }
+    if (l.zone->zone) {
+        struct dns_zone_info info;
+        dns_zone_info(l.zone->zone, &info);
+        out->info.records += info.records;
+        out->info.names += info.dynamics;
+    }
+    load_fini(&l);
+    return l.zone->zone != NULL;
+}
