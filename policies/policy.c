@@ -55,7 +55,7 @@ struct check {
     const struct gtm_intent *intent;
     struct policy_parts parts;
     size_t ways, parts_seen;
-    bool deep;
+    bool deep, poolless;
 };
 
 static bool is_geographic(enum gtm_steer steer)
@@ -68,6 +68,7 @@ static bool check_one(void *ctx, unsigned policy, unsigned depth)
     struct check *c = ctx;
     const struct gtm_policy *p = &c->intent->policies[policy];
     c->deep |= depth >= POLICY_DEPTH_MAX;
+    c->poolless |= p->steer != GTM_STEER_WEIGHTED && !p->has_pool;
     c->ways += 1 + p->to_count;
     if (is_geographic(p->steer)) {
         size_t i = 0;
@@ -86,6 +87,8 @@ int policy_check(const struct gtm_intent *intent, unsigned policy, struct gtm_er
     struct check c = {.intent = intent};
     const char *name = intent->policies[policy].name;
     visit(intent, policy, 0, check_one, &c);
+    if (c.poolless)
+        return gtm_error_set(err, GTM_EINVAL, "policy %s leads to a policy without a pool", name);
     if (c.deep)
         return gtm_error_set(err, GTM_ELIMIT, "policy %s nests deeper than %d policies", name,
                              POLICY_DEPTH_MAX);
@@ -278,8 +281,12 @@ static void say_mode(const struct policy_env *env, unsigned policy, enum policy_
                     env->family == GTM_FAMILY_V4 ? '4' : '6');
         break;
     case POLICY_INACTIVE:
-        policy__say(env, "policy %s steers %s, which is not active yet: SERVFAIL", p->name,
-                    gtm_steer_words[p->steer]);
+        if (gtm_steer_active(p->steer))
+            policy__say(env, "policy %s has nothing but policies that are not active yet: SERVFAIL",
+                        p->name);
+        else
+            policy__say(env, "policy %s steers %s, which is not active yet: SERVFAIL", p->name,
+                        gtm_steer_words[p->steer]);
         break;
     default:
         break;

@@ -37,7 +37,8 @@ struct policy_env {
 };
 
 /* May the policy be published? Refuses nesting over POLICY_DEPTH_MAX, more than POLICY_PARTS_MAX
- * geographic parts or POLICY_OPTIONS_MAX ways to an answer (GTM_ELIMIT, err names the policy). All
+ * geographic parts or POLICY_OPTIONS_MAX ways to an answer (GTM_ELIMIT), and a pool that is missing
+ * (GTM_EINVAL); err names the policy. All
  * functions below need a policy that passed. */
 int policy_check(const struct gtm_intent *intent, unsigned policy,
                  struct gtm_error *err) GTM_MUST_CHECK;
