@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/support/dns_world.h"
+
+#include "dns/rr.h"
+#include "dns/steer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char zone_text[] =
+    "$TTL 60\n@ SOA ns1 admin 1 2 3 4 5\n@ NS ns1\n@ NS ns2.example.net.\n@ MX 1 mail\n"
+    "ns1 A 192.0.2.53\nalias CNAME www\nloop CNAME loop2\nloop2 CNAME loop\nout CNAME x.org.\n"
+    "*.w A 192.0.2.1\n*.w TXT \"x\"\n*.wc CNAME www\nb.a.deep A 192.0.2.3\nsub NS ns.sub\n"
+    "ns.sub A 192.0.2.4\nns.sub AAAA 2001:db8::4\nd DNAME e\nx.e A 192.0.2.5\n"
+    "self DNAME self2.self3\nlong DNAME "
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa."
+    "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb."
+    "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc\n"
+    "_s._tcp SRV 1 2 3 www\ntxt TXT \"a\" \"b\"\ncaa CAA 0 issue \"ca\"\n";
+
+static uint32_t classify(void *ctx, const struct gtm_location *loc, const uint32_t *labels,
+                         size_t count)
+{
+    (void)ctx;
+    (void)loc;
+    return count > 0 ? labels[count - 1] : 0;
+}
+
+static void need(const void *p, const char *what)
+{
+    if (p == NULL) {
+        fprintf(stderr, "test world: no %s\n", what);
+        abort();
+    }
+}
+
+static struct dns_classmap *world_map(void)
+{
+    static const struct dns_labeled_network nets[] = {
+        {4, 8, {10}, 1},
+        {4, 24, {10, 1, 2}, 2},
+        {4, 32, {10, 1, 2, 3}, 3},
+        {6, 32, {0x20, 0x01, 0x0d, 0xb8}, 1},
+        {6, 128, {0x20, 0x01, 0x0d, 0xb8, [15] = 1}, 2}};
+    struct gtm_error err = {0};
+    struct dns_classmap *map = dns_classmap_build(NULL, nets, 5, classify, NULL, &err);
+    need(map, "class map");
+    return map;
+}
+
+static struct dns_choice *world_choice(uint16_t type, int kind)
+{
+    static uint8_t rdata[40 * 16];
+    static const uint32_t weights[40] = {1, 2, 3, 0, 5};
+    struct gtm_error err = {0};
+    for (size_t i = 0; i < sizeof(rdata); i++)
+        rdata[i] = (uint8_t)(i * 37 + 1);
+    struct dns_option_spec options[3] = {
+        {.weight = 5, .answers = 1, .rdata = rdata, .count = 1},
+        {.weight = 3, .answers = 40, .rdata = rdata, .count = 40},
+        {.weight = 2, .answers = 8, .rdata = rdata, .weights = weights, .count = 40}};
+    struct dns_choice_spec spec = {.type = type,
+                                   .ttl_s = 30,
+                                   .outcome = kind == 3 ? DNS_OUTCOME_SERVFAIL : DNS_OUTCOME_ANSWER,
+                                   .options = kind == 1 ? options : options + 1,
+                                   .options_count = kind == 1 ? 3 : 1,
+                                   .ede_text = "all endpoints are down"};
+    if (kind == 2 && type == DNS_TYPE_AAAA)
+        spec.outcome = DNS_OUTCOME_NODATA;
+    struct dns_choice *c = dns_choice_new(&spec, &err);
+    need(c, "choice");
+    return c;
+}
+
+static struct dns_steer *world_steer(void)
+{
+    static const uint16_t slots[4] = {0, 1, 2, 3};
+    struct gtm_error err = {0};
+    struct dns_classmap *map = world_map();
+    struct dns_picks *picks = dns_picks_new(slots, 4, &err);
+    struct dns_choice *choices[2][4];
+
+    for (int f = 0; f < 2; f++)
+        for (int k = 0; k < 4; k++)
+            choices[f][k] = world_choice(f == 0 ? DNS_TYPE_A : DNS_TYPE_AAAA, k);
+    struct dns_steer_family families[2] = {{picks, choices[0], 4}, {picks, choices[1], 4}};
+    struct dns_steer *steer = dns_steer_new(map, families, &err);
+    need(steer, err.text);
+    for (int f = 0; f < 2; f++)
+        for (int k = 0; k < 4; k++)
+            dns_choice_unref(choices[f][k]);
+    dns_picks_unref(picks);
+    dns_classmap_unref(map);
+    return steer;
+}
+
+struct dns_view *dns_world(void)
+{
+    static const uint16_t types[] = {DNS_TYPE_A, DNS_TYPE_AAAA};
+    static const struct dns_zone_dynamic names[] = {{"www", types, 2, 0, NULL, 0, 0},
+                                                    {"*.dyn", types, 2, 0, NULL, 0, 0},
+                                                    {"mail", types, 1, 0, NULL, 0, 0}};
+    struct dns_zone_spec spec = {.origin = "example.com",
+                                 .path = "world.zone",
+                                 .dynamics = names,
+                                 .dynamics_count = 3,
+                                 .slot_count = 1};
+    struct gtm_diags diags = {0};
+    struct gtm_error err = {0};
+    struct dns_zone *zone = dns_zone_load_text(&spec, zone_text, strlen(zone_text), &diags);
+    gtm_diags_print(&diags, stderr);
+    gtm_diags_fini(&diags);
+    need(zone, "zone");
+    struct dns_steer *steer = world_steer();
+    struct dns_view_zone vz = {zone, &steer};
+    struct dns_view *view = dns_view_new(&vz, 1, 1, &err);
+    need(view, "view");
+    dns_zone_unref(zone);
+    dns_steer_unref(steer);
+    return view;
+}
+
+static size_t check_name(const uint8_t *p, size_t at, size_t len)
+{
+    size_t octets = 0, low = at, end = 0;
+
+    for (;;) {
+        if (at >= len)
+            return 0;
+        if (p[at] == 0)
+            return end != 0 ? end : at + 1;
+        if ((p[at] & 0xc0) == 0xc0) {
+            if (at + 2 > len)
+                return 0;
+            size_t to = dns_get16(p + at) & 0x3fffu;
+            if (end == 0)
+                end = at + 2;
+            if (to >= low || to < 12)
+                return 0;
+            low = at = to;
+            continue;
+        }
+        if (p[at] > 63)
+            return 0;
+        octets += p[at] + 1u;
+        if (octets >= DNS_NAME_MAX)
+            return 0;
+        at += p[at] + 1u;
+    }
+}
+
+const char *dns_world_check(const uint8_t *query, size_t query_len, const uint8_t *packet,
+                            size_t len)
+{
+    if (len == 0)
+        return NULL;
+    if (len < 12 || query_len < 12)
+        return "an answer to, or as, less than a header";
+    if (memcmp(packet, query, 2) != 0 || (packet[2] & 0x80) == 0 || (query[2] & 0x80) != 0)
+        return "wrong id or QR";
+    size_t at = 12, questions = dns_get16(packet + 4);
+    if (questions > 1)
+        return "more than one question";
+    if (questions == 1) {
+        at = check_name(packet, at, len);
+        if (at == 0 || at + 4 > len || memcmp(packet + 12, query + 12, at + 4 - 12) != 0)
+            return "the question is not echoed";
+        at += 4;
+    }
+    size_t records = (size_t)dns_get16(packet + 6) + dns_get16(packet + 8) + dns_get16(packet + 10);
+    for (size_t i = 0; i < records; i++) {
+        at = check_name(packet, at, len);
+        if (at == 0 || at + 10 > len)
+            return "a record's owner is broken";
+        unsigned type = dns_get16(packet + at), rdlen = dns_get16(packet + at + 8);
+        at += 10;
+        if (at + rdlen > len)
+            return "a record reaches over the end";
+        if ((type == DNS_TYPE_NS || type == DNS_TYPE_CNAME || type == DNS_TYPE_DNAME) &&
+            check_name(packet, at, at + rdlen) != at + rdlen)
+            return "a name in rdata is broken";
+        at += rdlen;
+    }
+    return at == len ? NULL : "octets behind the last record";
+}
