@@ -18,15 +18,24 @@
 #define SHA_TEXT    (SHA_BYTES * 2 + 1)
 #define HEADER_KEYS 4
 
-static bool hash_text(const char *data, size_t len, char out[SHA_TEXT])
+/* The hash of the header's numbers and the lines after it. */
+static bool hash_text(int64_t revision, int64_t keys, const char *data, size_t len,
+                      char out[SHA_TEXT])
 {
     unsigned char hash[EVP_MAX_MD_SIZE];
     unsigned n = 0;
-    if (EVP_Digest(data, len, hash, &n, EVP_sha256(), NULL) != 1 || n != SHA_BYTES)
-        return false;
-    for (unsigned i = 0; i < n; i++)
+    char head[80];
+    int head_len = snprintf(head, sizeof(head), "%d %lld %lld\n", FORMAT, (long long)revision,
+                            (long long)keys);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool good = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
+                EVP_DigestUpdate(ctx, head, (size_t)head_len) == 1 &&
+                EVP_DigestUpdate(ctx, data, len) == 1 && EVP_DigestFinal_ex(ctx, hash, &n) == 1 &&
+                n == SHA_BYTES;
+    EVP_MD_CTX_free(ctx);
+    for (unsigned i = 0; good && i < n; i++)
         snprintf(out + (size_t)i * 2, 3, "%02x", hash[i]);
-    return true;
+    return good;
 }
 
 void coord__snapshot_add(struct gtm_buf *body, const struct coord__record *record)
@@ -42,7 +51,8 @@ char *coord__snapshot_finish(struct gtm_buf *body, int64_t revision, size_t keys
 {
     char hash[SHA_TEXT];
     struct gtm_buf all = {0};
-    if (!body->failed && hash_text(body->data ? body->data : "", body->len, hash)) {
+    if (!body->failed &&
+        hash_text(revision, (int64_t)keys, body->data ? body->data : "", body->len, hash)) {
         gtm_buf_addf(&all, "{\"format\":%d,\"revision\":%lld,\"keys\":%zu,\"sha256\":\"%s\"}\n",
                      FORMAT, (long long)revision, keys, hash);
         gtm_buf_add(&all, body->data ? body->data : "", body->len);
@@ -93,7 +103,7 @@ static int parse_header(const char *line, size_t len, const char *body, size_t b
     else if (format != FORMAT || ret_header->revision < 0 || ret_header->keys < 0 ||
              gtm_json_count(json) != HEADER_KEYS)
         rc = corrupt(err, 1, "the header is not a snapshot's");
-    else if (!hash_text(body, body_len, hash))
+    else if (!hash_text(ret_header->revision, ret_header->keys, body, body_len, hash))
         rc = gtm_error_set(err, GTM_ENOMEM, "cannot compute the checksum");
     else if (strcmp(gtm_json_str(json, "sha256", ""), hash) != 0)
         rc = corrupt(err, 0, "the checksum does not match: the file was cut or changed");

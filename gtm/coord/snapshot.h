@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The text of a snapshot: a header line {"format":1,"revision":…,"keys":…,"sha256":…}, then one
- * line for each key. The hash covers the lines after the header and the header's numbers are
- * checked against them. Pure; only store_file.c includes it.
+ * The text of a snapshot: a header line {"format":1,"revision":…,"keys":…,"sha256":…}, then one line
+ * for each key. The hash covers the header's numbers and all lines after it. Pure.
  */
 #ifndef GTM_COORD_SNAPSHOT_H
 #define GTM_COORD_SNAPSHOT_H
