@@ -14,7 +14,8 @@
 
 struct dns_stream;
 struct dns_stream_opts {
-    const int *fds; /* bound, listening, non-blocking TCP sockets; the stream takes them */
+    const int *fds; /* bound, listening, non-blocking TCP sockets; taken,
+                       also when dns_stream_new fails */
     size_t fds_count;
     unsigned max_clients, idle_ms;
     struct dns_view **view; /* the server's published pointer, read through gtm_rcu_read on the
