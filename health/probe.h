@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The seam between the engine and the kinds of probe. A kind opens a prober for each target, which
+ * runs up to HEALTH_FLIGHTS_MAX probes at a time and keeps what they can share (a connection, a
+ * handle). Everything here belongs to the engine's thread; nothing blocks.
+ *
+ * Happy path: open → start → (I/O) → health_probe_complete → the engine's on_done, later in the
+ * same round of the loop, never from inside start → … → close. Failure modes: whatever goes wrong
+ * in a probe is an outcome of it. The time-out is the engine's: it cancels. On cancel: nothing is
+ * told any more of that probe; the kind has let go of it on return.
+ */
+#ifndef GTM_HEALTH_PROBE_H
+#define GTM_HEALTH_PROBE_H
+
+#include "gtm/base/clock.h"
+#include "health/outcome.h"
+#include "health/spec.h"
+
+#include <stdbool.h>
+
+struct event;
+struct event_base;
+struct health_probe;
+struct health_shards;
+
+/* What the probes of one engine share. */
+struct health_io {
+    struct event_base *base;       /* borrowed */
+    const struct gtm_clock *clock; /* borrowed */
+    struct health_shards *shards;  /* of the http kind; owned by the engine */
+    struct event *after;           /* runs health__io_after once the round's I/O events are done */
+    struct health_probe *done, **done_end; /* ended, not told yet; in order */
+    void (*on_done)(void *ctx, struct health_probe *probe);
+    void *ctx;
+};
+
+struct health_probe_ops {
+    /* A prober for the target; borrows both until close. NULL when out of memory. */
+    void *(*open)(struct health_io *io, const struct health_spec *spec);
+    /* All its probes have ended or been cancelled. */
+    void (*close)(void *prober);
+    /* Starts a probe; `fresh` asks for a new connection that is not kept. */
+    void (*start)(void *prober, struct health_probe *probe, bool fresh);
+    /* Stops a probe that has not been told yet, and says how far it got. */
+    enum health_phase (*cancel)(void *prober, struct health_probe *probe);
+};
+extern const struct health_probe_ops health_probe_http, health_probe_tcp;
+/* The kind's operations, or NULL when this build does not probe it. */
+const struct health_probe_ops *health_probe_ops_of(enum gtm_monitor_kind kind);
+
+/* One probe: storage of the engine, zero-initialised, reused from start to start. */
+struct health_probe {
+    struct health_io *io;
+    void *run;     /* the kind's: non-NULL while it holds something for this probe */
+    void *owner;   /* the engine's target */
+    unsigned slot; /* … and which of its flights this is */
+    bool ended;    /* in io->done */
+    uint64_t start_ns;
+    struct health_outcome outcome; /* once ended */
+    struct health_probe *next;
+};
+
+/* Wires the after event. on_done and ctx are set by the caller. GTM_ENOMEM. */
+int health__io_init(struct health_io *io, struct event_base *base,
+                    const struct gtm_clock *clock) GTM_MUST_CHECK;
+void health__io_fini(struct health_io *io);
+/* Lets curl go on where it asked to, and tells the engine of every probe that ended, until there is
+ * nothing left to do. Not from inside a kind's callback. */
+void health__io_settle(struct health_io *io);
+/* Makes health__io_settle run after the I/O events of this round. */
+void health__io_soon(struct health_io *io);
+
+/* The engine, before a kind's start: marks the beginning. */
+void health__probe_begin(struct health_probe *probe);
+/* A kind, from anywhere: the probe ended with this outcome (latency is filled here). The kind has
+ * let go of it. */
+void health__probe_complete(struct health_probe *probe, const struct health_outcome *outcome);
+/* The engine: forgets an ended probe that was not told yet. */
+void health__probe_forget(struct health_probe *probe);
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What others see of the engine: reports and metrics, copied under its lock. See health.h; any
+ * thread.
+ */
+#include "gtm/base/mem.h"
+#include "health/engine.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const uint64_t bounds_us[HEALTH_BUCKETS] = {1000,    2500,    5000,    10000,  25000,
+                                                   50000,   100000,  250000,  500000, 1000000,
+                                                   2500000, 5000000, 10000000};
+
+void health__histogram_add(struct health_histogram *histogram, uint64_t us)
+{
+    unsigned i = 0;
+    while (i < HEALTH_BUCKETS && us > bounds_us[i])
+        i++;
+    histogram->buckets[i]++;
+    histogram->count++;
+    histogram->sum_us += us;
+}
+
+void health__report_fill(const struct health_item *item, struct health_report *r)
+{
+    const struct health_public *pub = &item->pub;
+    memset(r, 0, sizeof(*r));
+    snprintf(r->key, sizeof(r->key), "%s", item->spec->key);
+    snprintf(r->monitor, sizeof(r->monitor), "%s", item->spec->monitor);
+    r->health = pub->health;
+    r->since_wall_ms = pub->since_wall_ms;
+    r->passes = pub->passes;
+    r->fails = pub->fails;
+    r->last = pub->last.result;
+    health_outcome_text(&pub->last, item->spec, r->evidence);
+    r->last_latency_us = pub->last.latency_us;
+    r->average_latency_us = pub->average_us;
+    r->last_wall_ms = pub->last_wall_ms;
+    r->probes_total = pub->probes_total;
+    r->probes_failed = pub->probes_failed;
+    r->probes_local = pub->probes_local;
+}
+
+int health_engine_snapshot(struct health_engine *engine, struct health_report **ret_reports,
+                           size_t *ret_count)
+{
+    struct health_report *reports = NULL;
+    pthread_mutex_lock(&engine->lock);
+    size_t count = engine->count;
+    if (count > 0)
+        reports = gtm_malloc(count * sizeof(*reports));
+    for (size_t i = 0; reports && i < count; i++)
+        health__report_fill(engine->items[i], &reports[i]);
+    pthread_mutex_unlock(&engine->lock);
+    if (count > 0 && !reports)
+        return GTM_ENOMEM;
+    *ret_reports = reports;
+    *ret_count = count;
+    return GTM_OK;
+}
+
+int health_engine_report(struct health_engine *engine, const char *key,
+                         struct health_report *ret_report)
+{
+    pthread_mutex_lock(&engine->lock);
+    const struct health_item *item = gtm_map_get(engine->by_key, key);
+    if (item)
+        health__report_fill(item, ret_report);
+    pthread_mutex_unlock(&engine->lock);
+    return item ? GTM_OK : GTM_ENOTFOUND;
+}
+
+/* `monitor` may be NULL: no label. */
+static void write_histogram(struct gtm_metrics *m, const struct health_histogram *h,
+                            const char *monitor)
+{
+    uint64_t sum = 0;
+    char le[32];
+    for (unsigned i = 0; i <= HEALTH_BUCKETS; i++) {
+        sum += h->buckets[i];
+        if (i < HEALTH_BUCKETS)
+            snprintf(le, sizeof(le), "%g", (double)bounds_us[i] / 1e6);
+        else
+            snprintf(le, sizeof(le), "+Inf");
+        gtm_metrics_sample_suffix(m, "_bucket", (double)sum, "le", le, monitor ? "monitor" : NULL,
+                                  monitor, NULL);
+    }
+    const char *label = monitor ? "monitor" : NULL;
+    gtm_metrics_sample_suffix(m, "_sum", (double)h->sum_us / 1e6, label, monitor, NULL);
+    gtm_metrics_sample_suffix(m, "_count", (double)h->count, label, monitor, NULL);
+}
+
+static void write_monitors(struct health_engine *engine, struct gtm_metrics *m)
+{
+    const char *name;
+    void *value;
+    gtm_metrics_family(m, "gtm_health_checks_total", "counter", "Checks that ended, by result.");
+    for (size_t it = 0; gtm_map_next(engine->stats, &it, &name, &value);) {
+        const struct health_stats *stats = value;
+        for (int r = HEALTH_RESULT_OK; r < HEALTH_RESULT_COUNT; r++)
+            gtm_metrics_sample(m, (double)stats->results[r], "monitor", name, "result",
+                               health_result_word((enum health_result)r), NULL);
+    }
+    gtm_metrics_family(m, "gtm_health_check_duration_seconds", "histogram",
+                       "Time from a check's start to its result.");
+    for (size_t it = 0; gtm_map_next(engine->stats, &it, &name, &value);)
+        write_histogram(m, &((const struct health_stats *)value)->duration, name);
+}
+
+void health_engine_metrics(struct health_engine *engine, struct gtm_metrics *m)
+{
+    uint64_t by_health[GTM_HEALTH_COUNT] = {0};
+    pthread_mutex_lock(&engine->lock);
+    write_monitors(engine, m);
+    gtm_metrics_family(m, "gtm_health_start_jitter_seconds", "histogram",
+                       "How much later than due regular checks started.");
+    write_histogram(m, &engine->jitter, NULL);
+    for (size_t i = 0; i < engine->count; i++)
+        by_health[engine->items[i]->pub.health]++;
+    gtm_metrics_family(m, "gtm_health_targets", "gauge", "Targets by health.");
+    for (int h = 0; h < GTM_HEALTH_COUNT; h++)
+        gtm_metrics_sample(m, (double)by_health[h], "health", gtm_health_word((enum gtm_health)h),
+                           NULL);
+    gtm_metrics_family(m, "gtm_health_stalled_seconds_total", "counter",
+                       "Time during which the checking thread should have run and did not.");
+    gtm_metrics_sample(m, (double)engine->stalled_ns / 1e9, NULL);
+    pthread_mutex_unlock(&engine->lock);
+}
