@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What is known about an intent's endpoints, pools and regions, and what operators ordered, in one
+ * place: the states that steering reads plus what only people want to see (since when, who, why).
+ * The control thread owns the live one (state.h); a clone may be read by any one thread.
+ */
+#ifndef GTM_DAEMON_FACTS_H
+#define GTM_DAEMON_FACTS_H
+
+#include "gtm/base/err.h"
+#include "gtm/base/json.h"
+#include "gtm/base/map.h"
+#include "gtm/model/intent.h"
+#include "gtm/model/states.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define GTM_OVERRIDE_OWNER_BYTES  64   /* with the NUL */
+#define GTM_OVERRIDE_REASON_BYTES 512  /* with the NUL */
+#define GTM_OVERRIDES_MAX         5000 /* at a time */
+#define GTM_OVERRIDE_KEY_BYTES    160  /* "endpoint/" + 2 × 63 + … */
+
+/* An operator's order. */
+struct gtm_override {
+    enum gtm_admin admin; /* never auto: that is "no order" */
+    char owner[GTM_OVERRIDE_OWNER_BYTES];
+    char reason[GTM_OVERRIDE_REASON_BYTES]; /* may be empty */
+    int64_t since_ms;                       /* Unix time */
+    int64_t until_ms;                       /* 0 = until it is withdrawn */
+    bool saved;                             /* the store has it */
+};
+
+/* Orders by key ("endpoint/POOL/NAME", "pool/POOL"), also for objects that the present intent does
+ * not have. */
+struct gtm_overrides {
+    struct gtm_map *map;
+};
+int gtm_overrides_init(struct gtm_overrides *all) GTM_MUST_CHECK;
+void gtm_overrides_fini(struct gtm_overrides *all);
+const struct gtm_override *gtm_overrides_get(const struct gtm_overrides *all, const char *key);
+/* Copies. GTM_ENOMEM, GTM_ELIMIT. */
+int gtm_overrides_put(struct gtm_overrides *all, const char *key,
+                      const struct gtm_override *override) GTM_MUST_CHECK;
+void gtm_overrides_remove(struct gtm_overrides *all, const char *key);
+/* The earliest end, 0 = none ends. */
+int64_t gtm_overrides_next_end(const struct gtm_overrides *all);
+/* The key of one that ended at or before now; false: none. */
+bool gtm_overrides_ended(const struct gtm_overrides *all, int64_t now_ms,
+                         char ret_key[GTM_OVERRIDE_KEY_BYTES]);
+/* The text kept in the store, new; NULL when out of memory. And back: GTM_ECORRUPT. */
+char *gtm_override_print(const struct gtm_override *override);
+int gtm_override_parse(const char *text, size_t len,
+                       struct gtm_override *ret_override) GTM_MUST_CHECK;
+/* Keys; false when they do not fit. */
+bool gtm_override_key(const char *pool, const char *endpoint, /* NULL = the pool */
+                      char ret_key[GTM_OVERRIDE_KEY_BYTES]);
+
+/* Health of a group of endpoints and since when. */
+struct gtm_group_health {
+    enum gtm_health health;
+    int64_t since_ms; /* Unix time */
+};
+
+struct gtm_facts {
+    const struct gtm_intent *intent; /* a reference */
+    struct gtm_states *states;
+    size_t *base;                     /* by pool: index of its first endpoint */
+    size_t endpoints;                 /* of all pools */
+    int64_t *since_ms;                /* [endpoint * 2 + family]: of its health; 0 = never known */
+    struct gtm_group_health *pools;   /* by pool */
+    struct gtm_group_health *regions; /* by region */
+    struct gtm_overrides overrides;
+};
+
+/* Everything unknown. Takes a reference of its own. NULL when out of memory. */
+struct gtm_facts *gtm_facts_new(const struct gtm_intent *intent);
+struct gtm_facts *gtm_facts_clone(const struct gtm_facts *facts); /* NULL when out of memory */
+void gtm_facts_free(struct gtm_facts *facts);                     /* NULL is fine */
+/* Takes over what `from` knows, by name; orders too. GTM_ENOMEM. */
+int gtm_facts_carry(struct gtm_facts *facts, const struct gtm_facts *from) GTM_MUST_CHECK;
+
+/* Puts the order under key (or its absence) into the states; unknown names are ignored. */
+void gtm_facts_apply_override(struct gtm_facts *facts, const char *key,
+                              struct gtm_touched *touched);
+/* All orders. */
+void gtm_facts_apply_overrides(struct gtm_facts *facts, struct gtm_touched *touched);
+
+/* Works out the health of a pool, of all regions; `since` moves when the word changes. Returns
+ * whether it did. */
+bool gtm_facts_update_pool(struct gtm_facts *facts, size_t pool, int64_t now_ms);
+void gtm_facts_update_regions(struct gtm_facts *facts, int64_t now_ms);
+
+/* Up and down together are degraded; unknown counts only when nothing else is known. */
+enum gtm_health gtm_facts_endpoint_health(const struct gtm_facts *facts, size_t pool,
+                                          size_t endpoint);
+/* In any family. */
+bool gtm_facts_endpoint_serves(const struct gtm_facts *facts, size_t pool, size_t endpoint);
+/* Endpoints of a pool that get users, in any family or in one. */
+size_t gtm_facts_serving(const struct gtm_facts *facts, size_t pool);
+size_t gtm_facts_serving_family(const struct gtm_facts *facts, size_t pool, enum gtm_family family);
+/* Of a region over all pools. */
+size_t gtm_facts_region_endpoints(const struct gtm_facts *facts, size_t region,
+                                  size_t *ret_serving);
+
+#endif

@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Merging of probes' changes and operators' orders into facts. See state.h.
+ */
+#include "gtm/base/log.h"
+#include "gtm/base/loop.h"
+#include "gtm/base/mem.h"
+#include "gtm/daemon/state_int.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define FLIP_RETRY_MS 500
+#define END_CHECK_MS  30000 /* the calendar may be set while we wait */
+
+/* --- publishing --- */
+
+static void flip(struct gtm_state *state, const struct gtm_touched *touched)
+{
+    if (!state->opts.flip(state->opts.ctx, state->now->facts->states, touched)) {
+        gtm_timer_stop(state->flip_retry);
+        return;
+    }
+    gtm_timer_start(state->flip_retry, FLIP_RETRY_MS);
+}
+
+static void on_flip_retry(void *arg)
+{
+    struct gtm_state *state = arg;
+    if (state->now)
+        flip(state, &state->none);
+}
+
+/* After facts changed: pools' and regions' words, then the answers. */
+static void publish_touched(struct gtm_state *state)
+{
+    struct gtm_state_next *now = state->now;
+    if (!now->touched.count)
+        return;
+    /* Answers first; the words are for people. */
+    flip(state, &now->touched);
+    int64_t wall = gtm_wall_ms(state->clock);
+    for (size_t i = 0; i < now->touched.count; i++)
+        gtm_facts_update_pool(now->facts, now->touched.pools[i], wall);
+    gtm_facts_update_regions(now->facts, wall);
+    gtm_touched_clear(&now->touched);
+}
+
+/* --- probes' changes --- */
+
+/* An address is as healthy as the worst of its monitors; one that has not answered yet says
+ * nothing. */
+static enum gtm_health worst(const struct gtm_state_next *now, size_t address)
+{
+    enum gtm_health health = GTM_HEALTH_UNKNOWN;
+    for (uint32_t i = now->first_slot[address]; i; i = now->slots[i - 1].next)
+        if (now->slots[i - 1].health > health)
+            health = now->slots[i - 1].health;
+    return health;
+}
+
+static void merge_slot(struct gtm_state *state, struct gtm_slot *slot,
+                       const struct gtm_change *change)
+{
+    struct gtm_state_next *now = state->now;
+    struct gtm_facts *facts = now->facts;
+    slot->health = change->health;
+    slot->since_ms = change->since_ms;
+    gtm_state__mark(state, (size_t)(slot - now->slots));
+    size_t address = (facts->base[slot->pool] + slot->endpoint) * 2 + slot->family;
+    enum gtm_health old =
+        gtm_states_get(facts->states, slot->pool, slot->endpoint, slot->family).health;
+    enum gtm_health health = worst(now, address);
+    if (health == old)
+        return;
+    state->changes++;
+    facts->since_ms[address] = change->since_ms;
+    gtm_states_set_health(facts->states, slot->pool, slot->endpoint, slot->family, health,
+                          &now->touched);
+    const struct gtm_pool *pool = &facts->intent->pools[slot->pool];
+    const struct gtm_endpoint *endpoint = &pool->endpoints[slot->endpoint];
+    gtm_touched_add(&now->touched, slot->pool); /* unknown → up moves no answer, but the words */
+    char subject[160], cause[256];
+    snprintf(subject, sizeof(subject), "endpoint/%s/%s", pool->name, endpoint->name);
+    snprintf(cause, sizeof(cause), "%s on %s: %s", facts->intent->monitors[slot->monitor].name,
+             slot->family == GTM_FAMILY_V4 ? "ipv4" : "ipv6", change->evidence);
+    gtm_events_add(
+        state->opts.events,
+        &(struct gtm_event){.type = GTM_EVENT_HEALTH_CHANGED,
+                            .level = health == GTM_HEALTH_DOWN ? GTM_LOG_WARN : GTM_LOG_INFO,
+                            .subject = subject,
+                            .from = gtm_health_word(old),
+                            .to = gtm_health_word(health),
+                            .cause = cause});
+}
+
+static void drain_changes(void *arg)
+{
+    struct gtm_state *state = arg;
+    pthread_mutex_lock(&state->mutex);
+    struct gtm_change *change = state->changed;
+    state->changed = NULL;
+    state->changed_last = &state->changed;
+    state->posted = false;
+    pthread_mutex_unlock(&state->mutex);
+    bool any = change != NULL && state->now;
+    while (change) {
+        struct gtm_change *next = change->next;
+        /* A target of an intent that is gone says nothing about this one. */
+        uintptr_t i = state->now ? (uintptr_t)gtm_map_get(state->now->by_key, change->key) : 0;
+        if (i)
+            merge_slot(state, &state->now->slots[i - 1], change);
+        gtm_free(change);
+        change = next;
+    }
+    if (any) {
+        publish_touched(state);
+        gtm_state__save_soon(state);
+    }
+}
+
+void gtm_state_on_change(void *arg, const struct health_report *report, enum gtm_health old)
+{
+    (void)old;
+    struct gtm_state *state = arg;
+    struct gtm_change *change = gtm_calloc(1, sizeof(*change));
+    if (!change) {
+        gtm_log(GTM_LOG_ERROR, "state", "out of memory: a change of health is lost until the next",
+                gtm_kv_str("target", report->key));
+        return;
+    }
+    memcpy(change->key, report->key, sizeof(change->key));
+    memcpy(change->evidence, report->evidence, sizeof(change->evidence));
+    change->health = report->health;
+    change->since_ms = report->since_wall_ms;
+    pthread_mutex_lock(&state->mutex);
+    *state->changed_last = change;
+    state->changed_last = &change->next;
+    /* A post that fails leaves `posted` false: the next change tries again with all of them. */
+    if (!state->posted && !state->closing)
+        state->posted = !gtm_loop_post(state->opts.loop, drain_changes, state);
+    pthread_mutex_unlock(&state->mutex);
+}
+
+/* --- orders --- */
+
+static void arm_end(struct gtm_state *state)
+{
+    const struct gtm_overrides *all = state->now ? &state->now->facts->overrides : &state->boot;
+    int64_t end = gtm_overrides_next_end(all), now = gtm_wall_ms(state->clock);
+    if (!end) {
+        gtm_timer_stop(state->end_timer);
+        return;
+    }
+    int64_t wait = end <= now ? 0 : end - now < END_CHECK_MS ? end - now : END_CHECK_MS;
+    gtm_timer_start(state->end_timer, (uint64_t)wait);
+}
+
+struct store_job {
+    struct gtm_state *state;
+    gtm_state_done_fn done;
+    void *arg;
+    char key[GTM_OVERRIDE_KEY_BYTES];
+};
+
+static void on_override_stored(void *arg, const struct gtm_store_result *result)
+{
+    struct store_job *job = arg;
+    struct gtm_state *state = job->state;
+    gtm_state__saved(state, result->code, result->err);
+    if (!result->code && state->now) {
+        struct gtm_override *override = gtm_map_get(state->now->facts->overrides.map, job->key);
+        if (override)
+            override->saved = true;
+    }
+    if (job->done)
+        job->done(job->arg, result->code, result->err);
+    gtm_free(job);
+}
+
+int gtm_state__persist(struct gtm_state *state, const char *key, gtm_state_done_fn done, void *arg)
+{
+    struct store_job *job = gtm_calloc(1, sizeof(*job));
+    if (!job)
+        return GTM_ENOMEM;
+    *job = (struct store_job){.state = state, .done = done, .arg = arg};
+    snprintf(job->key, sizeof(job->key), "%s", key);
+    int rc = gtm_state__store_override(state, key, on_override_stored, job);
+    if (rc)
+        gtm_free(job);
+    return rc;
+}
+
+/* Puts the order in force and hands it to the store. */
+static int change_override(struct gtm_state *state, const char *key,
+                           const struct gtm_override *override, gtm_state_done_fn done, void *arg)
+{
+    struct gtm_facts *facts = state->now->facts;
+    if (override) {
+        struct gtm_override copy = *override;
+        copy.saved = false;
+        int rc = gtm_overrides_put(&facts->overrides, key, &copy);
+        if (rc)
+            return rc;
+    } else {
+        gtm_overrides_remove(&facts->overrides, key);
+    }
+    gtm_facts_apply_override(facts, key, &state->now->touched);
+    publish_touched(state);
+    arm_end(state);
+    int rc = gtm_state__persist(state, key, done, arg);
+    if (rc) { /* in force, but not durable: said at once */
+        struct gtm_error err = {0};
+        gtm_error_set(&err, rc, "the store takes no more: %s", gtm_err_text(rc));
+        gtm_state__saved(state, rc, &err);
+        if (done)
+            done(arg, rc, &err);
+    }
+    return 0;
+}
+
+int gtm_state_override(struct gtm_state *state, const char *key,
+                       const struct gtm_override *override, gtm_state_done_fn done, void *arg)
+{
+    return state->now ? change_override(state, key, override, done, arg) : GTM_ESTATE;
+}
+
+static void on_end(void *arg)
+{
+    struct gtm_state *state = arg;
+    char key[GTM_OVERRIDE_KEY_BYTES];
+    while (state->now &&
+           gtm_overrides_ended(&state->now->facts->overrides, gtm_wall_ms(state->clock), key)) {
+        const struct gtm_override *old = gtm_overrides_get(&state->now->facts->overrides, key);
+        char from[16], cause[GTM_OVERRIDE_OWNER_BYTES + GTM_OVERRIDE_REASON_BYTES + 64];
+        snprintf(from, sizeof(from), "%s", gtm_admin_word(old->admin));
+        snprintf(cause, sizeof(cause), "the order of %s has ended%s%s", old->owner,
+                 old->reason[0] ? ": " : "", old->reason);
+        if (change_override(state, key, NULL, NULL, NULL)) {
+            gtm_timer_start(state->end_timer, FLIP_RETRY_MS);
+            return;
+        }
+        gtm_events_add(state->opts.events, &(struct gtm_event){.type = GTM_EVENT_OVERRIDE_EXPIRED,
+                                                               .level = GTM_LOG_INFO,
+                                                               .subject = key,
+                                                               .from = from,
+                                                               .to = "auto",
+                                                               .cause = cause});
+    }
+    arm_end(state);
+}
+
+/* --- intents --- */
+
+void gtm_state_next_free(struct gtm_state_next *next)
+{
+    if (!next)
+        return;
+    for (size_t i = 0; i < next->slots_count; i++)
+        gtm_free(next->slots[i].key);
+    gtm_free(next->slots);
+    gtm_map_free(next->by_key, NULL);
+    gtm_free(next->first_slot);
+    gtm_touched_fini(&next->touched);
+    gtm_facts_free(next->facts);
+    gtm_free(next);
+}
+
+/* What is already known of a target: by the present run, else by the one before. */
+static void recall(const struct gtm_state *state, struct gtm_slot *slot)
+{
+    if (state->now) {
+        uintptr_t i = (uintptr_t)gtm_map_get(state->now->by_key, slot->key);
+        if (i) {
+            slot->health = state->now->slots[i - 1].health;
+            slot->since_ms = state->now->slots[i - 1].since_ms;
+        }
+        return;
+    }
+    const struct gtm_saved_health *saved = gtm_map_get(state->saved, slot->key);
+    if (saved) {
+        slot->health = saved->health;
+        slot->since_ms = saved->since_ms;
+    }
+}
+
+static int add_slot(const struct gtm_state *state, struct gtm_state_next *next,
+                    struct gtm_slot slot)
+{
+    const struct gtm_intent *intent = next->facts->intent;
+    const struct gtm_pool *pool = &intent->pools[slot.pool];
+    slot.key =
+        gtm_asprintf("%s/%s/%s/%d", pool->name, pool->endpoints[slot.endpoint].name,
+                     intent->monitors[slot.monitor].name, slot.family == GTM_FAMILY_V4 ? 4 : 6);
+    if (!slot.key)
+        return GTM_ENOMEM;
+    int rc = gtm_grow((void **)&next->slots, &next->slots_cap, next->slots_count + 1,
+                      sizeof(*next->slots));
+    if (!rc)
+        rc = gtm_map_put(next->by_key, slot.key, (void *)(uintptr_t)(next->slots_count + 1), NULL);
+    if (rc) {
+        gtm_free(slot.key);
+        return rc;
+    }
+    recall(state, &slot);
+    uint32_t *first =
+        &next->first_slot[(next->facts->base[slot.pool] + slot.endpoint) * 2 + slot.family];
+    slot.next = *first;
+    next->slots[next->slots_count++] = slot;
+    *first = (uint32_t)next->slots_count;
+    return 0;
+}
+
+static int add_endpoint(const struct gtm_state *state, struct gtm_state_next *next, uint32_t p,
+                        uint32_t e)
+{
+    const struct gtm_intent *intent = next->facts->intent;
+    const struct gtm_pool *pool = &intent->pools[p];
+    for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++) {
+        if (!gtm_endpoint_has(&pool->endpoints[e], f))
+            continue;
+        for (size_t m = 0; m < pool->monitors_count; m++) {
+            unsigned monitor = pool->monitors[m];
+            if (!gtm_monitor_kind_active(intent->monitors[monitor].kind))
+                continue;
+            int rc =
+                add_slot(state, next,
+                         (struct gtm_slot){
+                             .pool = p, .endpoint = e, .family = (uint8_t)f, .monitor = monitor});
+            if (rc)
+                return rc;
+        }
+        size_t address = (next->facts->base[p] + e) * 2 + f;
+        gtm_states_set_health(next->facts->states, p, e, f, worst(next, address), NULL);
+        uint32_t first = next->first_slot[address];
+        if (!state->now && first)
+            next->facts->since_ms[address] = next->slots[first - 1].since_ms;
+    }
+    return 0;
+}
+
+/* After a restart: the marks of the earlier run instead of those worked out by setting healths one
+ * after the other. */
+static void recall_last_good(const struct gtm_state *state, struct gtm_state_next *next)
+{
+    const struct gtm_intent *intent = next->facts->intent;
+    char key[GTM_OVERRIDE_KEY_BYTES];
+    for (size_t p = 0; p < intent->pools_count; p++) {
+        for (size_t e = 0; e < intent->pools[p].endpoints_count; e++) {
+            for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++) {
+                snprintf(key, sizeof(key), "%s/%s/%d", intent->pools[p].name,
+                         intent->pools[p].endpoints[e].name, f == GTM_FAMILY_V4 ? 4 : 6);
+                gtm_states_set_last_good(next->facts->states, p, e, f,
+                                         !gtm_map_get(state->not_last_good, key));
+            }
+        }
+    }
+}
+
+static int copy_orders(struct gtm_overrides *to, const struct gtm_overrides *from)
+{
+    size_t it = 0;
+    const char *key;
+    void *value;
+    int rc = 0;
+    while (!rc && gtm_map_next(from->map, &it, &key, &value))
+        rc = gtm_overrides_put(to, key, value);
+    return rc;
+}
+
+static int fill(struct gtm_state *state, struct gtm_state_next *next)
+{
+    const struct gtm_intent *intent = next->facts->intent;
+    int rc = state->now ? gtm_facts_carry(next->facts, state->now->facts) : 0;
+    for (uint32_t p = 0; !rc && p < intent->pools_count; p++)
+        for (uint32_t e = 0; !rc && e < intent->pools[p].endpoints_count; e++)
+            rc = add_endpoint(state, next, p, e);
+    if (rc)
+        return rc;
+    if (!state->now) {
+        rc = copy_orders(&next->facts->overrides, &state->boot);
+        recall_last_good(state, next);
+    }
+    gtm_facts_apply_overrides(next->facts, NULL); /* also of names that are new */
+    int64_t wall = gtm_wall_ms(state->clock);
+    for (size_t p = 0; p < intent->pools_count; p++)
+        gtm_facts_update_pool(next->facts, p, wall);
+    gtm_facts_update_regions(next->facts, wall);
+    return rc;
+}
+
+struct gtm_state_next *gtm_state_prepare(struct gtm_state *state, const struct gtm_intent *intent)
+{
+    struct gtm_state_next *next = gtm_calloc(1, sizeof(*next));
+    if (!next)
+        return NULL;
+    next->facts = gtm_facts_new(intent);
+    next->by_key = gtm_map_new();
+    if (next->facts)
+        next->first_slot = gtm_calloc(next->facts->endpoints * 2 + 1, sizeof(*next->first_slot));
+    if (!next->facts || !next->by_key || !next->first_slot ||
+        gtm_touched_init(&next->touched, intent->pools_count) || fill(state, next)) {
+        gtm_state_next_free(next);
+        return NULL;
+    }
+    return next;
+}
+
+const struct gtm_states *gtm_state_next_states(const struct gtm_state_next *next)
+{
+    return next->facts->states;
+}
+
+void gtm_state_commit(struct gtm_state *state, struct gtm_state_next *next)
+{
+    gtm_state_next_free(state->now);
+    state->now = next;
+    gtm_timer_stop(state->flip_retry);
+    gtm_map_free(state->saved, gtm_free);
+    gtm_map_free(state->not_last_good, NULL);
+    state->saved = state->not_last_good = NULL;
+    gtm_overrides_fini(&state->boot);
+    state->all_dirty = true;
+    gtm_state__save_soon(state);
+    arm_end(state);
+}
+
+struct health_target *gtm_state_targets(const struct gtm_state *state, size_t *ret_count)
+{
+    const struct gtm_state_next *now = state->now;
+    *ret_count = now ? now->slots_count : 0;
+    struct health_target *targets = *ret_count ? gtm_calloc(*ret_count, sizeof(*targets)) : NULL;
+    for (size_t i = 0; targets && i < *ret_count; i++) {
+        const struct gtm_slot *slot = &now->slots[i];
+        const struct gtm_endpoint *endpoint =
+            &now->facts->intent->pools[slot->pool].endpoints[slot->endpoint];
+        targets[i] = (struct health_target){.key = slot->key,
+                                            .monitor = &now->facts->intent->monitors[slot->monitor],
+                                            .initial = slot->health};
+        if (slot->family == GTM_FAMILY_V4) {
+            targets[i].family = AF_INET;
+            targets[i].addr.v4 = endpoint->v4;
+        } else {
+            targets[i].family = AF_INET6;
+            targets[i].addr.v6 = endpoint->v6;
+        }
+    }
+    return targets;
+}
+
+const struct gtm_facts *gtm_state_facts(const struct gtm_state *state)
+{
+    return state->now ? state->now->facts : NULL;
+}
+
+uint64_t gtm_state_changes(const struct gtm_state *state)
+{
+    return state->changes;
+}
+
+/* --- life --- */
+
+struct gtm_state *gtm_state_new(const struct gtm_state_opts *opts)
+{
+    struct gtm_state *state = gtm_calloc(1, sizeof(*state));
+    if (!state)
+        return NULL;
+    state->opts = *opts;
+    state->clock = opts->clock ? opts->clock : gtm_clock_system();
+    state->changed_last = &state->changed;
+    pthread_mutex_init(&state->mutex, NULL);
+    state->flip_retry = gtm_timer_new(opts->loop, on_flip_retry, state);
+    state->save_timer = gtm_timer_new(opts->loop, gtm_state__on_save, state);
+    state->end_timer = gtm_timer_new(opts->loop, on_end, state);
+    state->saved = gtm_map_new();
+    state->not_last_good = gtm_map_new();
+    if (!state->flip_retry || !state->save_timer || !state->end_timer || !state->saved ||
+        !state->not_last_good || gtm_overrides_init(&state->boot)) {
+        gtm_state_free(state);
+        return NULL;
+    }
+    return state;
+}
+
+void gtm_state_free(struct gtm_state *state)
+{
+    if (!state)
+        return;
+    while (state->changed) {
+        struct gtm_change *next = state->changed->next;
+        gtm_free(state->changed);
+        state->changed = next;
+    }
+    gtm_timer_free(state->flip_retry);
+    gtm_timer_free(state->save_timer);
+    gtm_timer_free(state->end_timer);
+    gtm_map_free(state->saved, gtm_free);
+    gtm_map_free(state->not_last_good, NULL);
+    gtm_overrides_fini(&state->boot);
+    gtm_state_next_free(state->now);
+    pthread_mutex_destroy(&state->mutex);
+    gtm_free(state);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The live state of the node: probes' changes are merged into facts and published at once; what
+ * arrives in one turn of the loop is published together; operators' orders come, end and are
+ * withdrawn; what is known is kept in the store, so that a restart forgets nothing. The control
+ * thread calls everything but gtm_state_on_change.
+ *
+ * Happy path: new → restore → prepare(intent), commit → on_change … → flush → free.
+ * Failure modes: a store that cannot be written delays nothing: changes take effect, are tried
+ * again every five seconds, and gtm_state_unsaved says so. A publish that fails is tried again.
+ */
+#ifndef GTM_DAEMON_STATE_H
+#define GTM_DAEMON_STATE_H
+
+#include "gtm/base/clock.h"
+#include "gtm/coord/store.h"
+#include "gtm/daemon/events.h"
+#include "gtm/daemon/facts.h"
+#include "health/health.h"
+
+struct gtm_loop;
+struct gtm_state;
+
+struct gtm_state_opts {
+    struct gtm_loop *loop;         /* borrowed, as all here */
+    const struct gtm_clock *clock; /* NULL = the system's */
+    struct gtm_store *store;
+    struct gtm_events *events;
+    /* Publish what touched pools answer now. 0, or the change is offered again within a second
+     * (touched then empty). */
+    int (*flip)(void *ctx, const struct gtm_states *states, const struct gtm_touched *touched);
+    void *ctx;
+};
+
+/* NULL: out of memory. */
+struct gtm_state *gtm_state_new(const struct gtm_state_opts *opts);
+/* Pending changes are dropped; on_change must not be called any more. NULL is fine. */
+void gtm_state_free(struct gtm_state *state);
+
+/* Reads orders and last healths from the store; once, before the first prepare. Damaged entries are
+ * logged and skipped. GTM_ENOMEM. */
+int gtm_state_restore(struct gtm_state *state) GTM_MUST_CHECK;
+
+/* The state for another intent, carrying over by name what is known. NULL: out of memory. Then
+ * either commit (takes over) or gtm_state_next_free. */
+struct gtm_state_next;
+struct gtm_state_next *gtm_state_prepare(struct gtm_state *state, const struct gtm_intent *intent);
+const struct gtm_states *gtm_state_next_states(const struct gtm_state_next *next);
+void gtm_state_commit(struct gtm_state *state, struct gtm_state_next *next);
+void gtm_state_next_free(struct gtm_state_next *next); /* NULL is fine */
+
+/* What to probe for the present intent: a new array (gtm_free) whose keys and monitors belong to
+ * state and live until the next commit. NULL: out of memory, or *ret_count is 0. */
+struct health_target *gtm_state_targets(const struct gtm_state *state, size_t *ret_count);
+
+/* health_engine_opts.on_change with ctx = the state. Any thread. */
+void gtm_state_on_change(void *state, const struct health_report *report, enum gtm_health old);
+
+/* Borrowed until the next change; NULL before the first commit. */
+const struct gtm_facts *gtm_state_facts(const struct gtm_state *state);
+
+typedef void (*gtm_state_done_fn)(void *arg, int code, const struct gtm_error *err);
+/* Puts an order (NULL = withdraws it) in force at once and keeps it in the store; done(arg) comes
+ * later: code 0, or why it is not durable yet (it is in force all the same). A negative return: it
+ * is not in force and done is never called (GTM_ENOMEM, GTM_ELIMIT, GTM_ESTATE before the first
+ * commit). */
+int gtm_state_override(struct gtm_state *state, const char *key,
+                       const struct gtm_override *override, gtm_state_done_fn done,
+                       void *arg) GTM_MUST_CHECK;
+
+/* Writes what is not saved yet into the store now (before it is closed). */
+void gtm_state_flush(struct gtm_state *state);
+/* NULL: all is saved; else why not, since *ret_since_ms. */
+const char *gtm_state_unsaved(const struct gtm_state *state, int64_t *ret_since_ms);
+/* Health changes merged since the start. */
+uint64_t gtm_state_changes(const struct gtm_state *state);
+
+#endif

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Keeping of the live state in the store: orders at once, healths at most once a second, in shards
+ * so that a change costs what it touches.
+ *
+ *     override/KEY    one order
+ *     verdict/NNNN    {"pool/endpoint/monitor/4": ["down", since_ms], …} of known healths
+ *     lastgood/NNNN   ["pool/endpoint/4", …] of those that are not last good
+ */
+#include "gtm/base/log.h"
+#include "gtm/base/loop.h"
+#include "gtm/base/mem.h"
+#include "gtm/daemon/state_int.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SAVE_EVERY_MS    1000
+#define SAVE_RETRY_MS    5000
+#define LASTGOOD_ENTRIES 1000
+#define KEY_BYTES        (GTM_OVERRIDE_KEY_BYTES + 16)
+
+/* --- writing --- */
+
+void gtm_state__save_soon(struct gtm_state *state)
+{
+    if (state->save_scheduled || state->saving)
+        return; /* the one under way looks again when it is done */
+    state->save_scheduled = true;
+    gtm_timer_start(state->save_timer, SAVE_EVERY_MS);
+}
+
+void gtm_state__mark(struct gtm_state *state, size_t slot)
+{
+    size_t shard = slot / GTM_STATE_SHARD_SLOTS;
+    if (shard < GTM_STATE_SHARDS_MAX)
+        state->dirty[shard] = true;
+}
+
+void gtm_state__saved(struct gtm_state *state, int code, const struct gtm_error *err)
+{
+    if (!code) {
+        if (state->save_code)
+            gtm_log0(GTM_LOG_INFO, "state", "the state can be saved again");
+        state->save_code = 0;
+        state->unsaved_since_ms = 0;
+        return;
+    }
+    if (!state->save_code) { /* once per trouble, not every five seconds */
+        state->unsaved_since_ms = gtm_wall_ms(state->clock);
+        gtm_log(GTM_LOG_ERROR, "state", "the state cannot be saved; it stays in force",
+                gtm_kv_str("error", err ? err->text : gtm_err_text(code)));
+    }
+    state->save_code = code;
+    snprintf(state->save_error, sizeof(state->save_error), "%s",
+             err && err->text[0] ? err->text : gtm_err_text(code));
+    if (!state->save_scheduled) {
+        state->save_scheduled = true;
+        gtm_timer_start(state->save_timer, SAVE_RETRY_MS);
+    }
+}
+
+const char *gtm_state_unsaved(const struct gtm_state *state, int64_t *ret_since_ms)
+{
+    *ret_since_ms = state->unsaved_since_ms;
+    return state->save_code ? state->save_error : NULL;
+}
+
+static char *print_shard(const struct gtm_state_next *now, size_t shard)
+{
+    struct gtm_buf buf = {0};
+    size_t end = (shard + 1) * GTM_STATE_SHARD_SLOTS;
+    gtm_buf_addc(&buf, '{');
+    for (size_t i = shard * GTM_STATE_SHARD_SLOTS; i < now->slots_count && i < end; i++) {
+        const struct gtm_slot *slot = &now->slots[i];
+        if (slot->health == GTM_HEALTH_UNKNOWN)
+            continue;
+        if (buf.len > 1)
+            gtm_buf_addc(&buf, ',');
+        gtm_json_quote(&buf, slot->key, strlen(slot->key));
+        gtm_buf_addf(&buf, ":[\"%s\",%lld]", gtm_health_word(slot->health),
+                     (long long)slot->since_ms);
+    }
+    gtm_buf_addc(&buf, '}');
+    return gtm_buf_take(&buf);
+}
+
+/* All marks that differ from the default, as a new array of texts, each a JSON array. */
+struct marks {
+    struct gtm_buf buf;
+    size_t in_buf, count;
+    char *texts[GTM_STATE_SHARDS_MAX];
+};
+
+static void marks_close(struct marks *marks)
+{
+    if (!marks->in_buf || marks->count == GTM_STATE_SHARDS_MAX)
+        return;
+    gtm_buf_addc(&marks->buf, ']');
+    marks->texts[marks->count] = gtm_buf_take(&marks->buf);
+    marks->count += marks->texts[marks->count] != NULL;
+    gtm_buf_clear(&marks->buf);
+    marks->in_buf = 0;
+}
+
+static void marks_add(struct marks *marks, const char *pool, const char *endpoint, unsigned family)
+{
+    char key[GTM_OVERRIDE_KEY_BYTES];
+    snprintf(key, sizeof(key), "%s/%s/%d", pool, endpoint, family == GTM_FAMILY_V4 ? 4 : 6);
+    gtm_buf_addc(&marks->buf, marks->in_buf ? ',' : '[');
+    gtm_json_quote(&marks->buf, key, strlen(key));
+    if (++marks->in_buf == LASTGOOD_ENTRIES)
+        marks_close(marks);
+}
+
+static void collect_marks(const struct gtm_facts *facts, struct marks *marks)
+{
+    for (size_t p = 0; p < facts->intent->pools_count; p++) {
+        const struct gtm_pool *pool = &facts->intent->pools[p];
+        for (size_t e = 0; e < pool->endpoints_count; e++)
+            for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++)
+                if (gtm_endpoint_has(&pool->endpoints[e], f) &&
+                    !gtm_states_last_good(facts->states, p, e, f))
+                    marks_add(marks, pool->name, pool->endpoints[e].name, f);
+    }
+    marks_close(marks);
+}
+
+struct commit {
+    struct gtm_store_change changes[GTM_STORE_CHANGES_MAX];
+    char keys[GTM_STORE_CHANGES_MAX][KEY_BYTES];
+    char *texts[GTM_STORE_CHANGES_MAX];
+    size_t count;
+};
+
+/* Takes text; NULL = delete. */
+static void commit_add(struct commit *commit, const char *dir, size_t number, char *text)
+{
+    if (commit->count == GTM_STORE_CHANGES_MAX) {
+        gtm_free(text);
+        return; /* stays dirty: see the callers' bounds */
+    }
+    size_t i = commit->count++;
+    snprintf(commit->keys[i], KEY_BYTES, "%s/%04zu", dir, number);
+    commit->texts[i] = text;
+    commit->changes[i] = (struct gtm_store_change){.kind = text ? GTM_STORE_PUT : GTM_STORE_DELETE,
+                                                   .key = commit->keys[i],
+                                                   .value = text,
+                                                   .value_len = text ? strlen(text) : 0,
+                                                   .expect = GTM_STORE_ANY};
+}
+
+static void commit_free(struct commit *commit)
+{
+    for (size_t i = 0; commit && i < commit->count; i++)
+        gtm_free(commit->texts[i]);
+    gtm_free(commit);
+}
+
+static void on_saved(void *arg, const struct gtm_store_result *result)
+{
+    struct gtm_state *state = arg;
+    state->saving = false;
+    gtm_state__saved(state, result->code, result->err);
+    if (result->code) {
+        state->all_dirty = true;
+        return;
+    }
+    for (size_t i = 0; i < GTM_STATE_SHARDS_MAX; i++) {
+        if (state->dirty[i]) { /* changed while the disk worked */
+            gtm_state__save_soon(state);
+            return;
+        }
+    }
+}
+
+static bool same_as_stored(const struct gtm_state *state, const char *key, const char *text)
+{
+    struct gtm_store_entry entry;
+    int rc = gtm_store_get(state->opts.store, key, &entry);
+    if (!text)
+        return rc == GTM_ENOTFOUND;
+    size_t len = strlen(text);
+    return !rc && entry.value_len == len && !memcmp(entry.value, text, len);
+}
+
+/* Adds the change unless the store has it already. Takes text. */
+static void commit_differing(const struct gtm_state *state, struct commit *commit, const char *dir,
+                             size_t number, char *text)
+{
+    char key[KEY_BYTES];
+    snprintf(key, sizeof(key), "%s/%04zu", dir, number);
+    if (same_as_stored(state, key, text))
+        gtm_free(text);
+    else
+        commit_add(commit, dir, number, text);
+}
+
+static void save_marks(struct gtm_state *state, struct commit *commit)
+{
+    struct marks *marks = gtm_calloc(1, sizeof(*marks));
+    if (!marks)
+        return;
+    collect_marks(state->now->facts, marks);
+    for (size_t i = 0; i < marks->count; i++)
+        commit_differing(state, commit, "lastgood", i, marks->texts[i]);
+    for (size_t i = marks->count; i < GTM_STATE_SHARDS_MAX; i++) {
+        char key[KEY_BYTES];
+        snprintf(key, sizeof(key), "lastgood/%04zu", i);
+        if (same_as_stored(state, key, NULL))
+            break; /* they are numbered without gaps */
+        commit_add(commit, "lastgood", i, NULL);
+    }
+    gtm_buf_fini(&marks->buf);
+    gtm_free(marks);
+}
+
+static void save_shards(struct gtm_state *state, struct commit *commit)
+{
+    size_t shards = (state->now->slots_count + GTM_STATE_SHARD_SLOTS - 1) / GTM_STATE_SHARD_SLOTS;
+    size_t last = shards > state->shards_stored ? shards : state->shards_stored;
+    for (size_t i = 0; i < last && i < GTM_STATE_SHARDS_MAX; i++) {
+        if (!state->dirty[i] && !state->all_dirty)
+            continue;
+        /* At most 100 a turn: marks have room in the same commit as a rule, else the next one. */
+        char *text = i < shards ? print_shard(state->now, i) : NULL;
+        if (i < shards && !text)
+            continue; /* out of memory: stays dirty */
+        commit_differing(state, commit, "verdict", i, text);
+        state->dirty[i] = false;
+    }
+    state->shards_stored = shards;
+    state->all_dirty = false;
+}
+
+/* An order that the store has but that was withdrawn. */
+static int visit_withdrawn(void *arg, const struct gtm_store_entry *entry)
+{
+    struct gtm_state *state = arg;
+    const char *key = entry->key + strlen("override/");
+    if (strlen(key) < GTM_OVERRIDE_KEY_BYTES &&
+        !gtm_overrides_get(&state->now->facts->overrides, key))
+        return gtm_state__persist(state, key, NULL, NULL);
+    return 0;
+}
+
+/* After trouble: orders that the store does not have yet, and those it should not have any more. */
+static void save_orders(struct gtm_state *state)
+{
+    size_t it = 0;
+    const char *key;
+    void *value;
+    int rc = 0;
+    while (!rc && gtm_map_next(state->now->facts->overrides.map, &it, &key, &value)) {
+        const struct gtm_override *override = value;
+        if (!override->saved)
+            rc = gtm_state__persist(state, key, NULL, NULL);
+    }
+    if (!rc)
+        rc = gtm_store_list(state->opts.store, "override/", visit_withdrawn, state);
+    if (rc)
+        gtm_state__saved(state, rc, NULL);
+}
+
+static void save(struct gtm_state *state)
+{
+    if (!state->now || state->saving)
+        return;
+    if (state->save_code)
+        save_orders(state);
+    struct commit *commit = gtm_calloc(1, sizeof(*commit));
+    if (!commit)
+        return;
+    save_shards(state, commit);
+    save_marks(state, commit);
+    if (commit->count > 0) {
+        int rc =
+            gtm_store_commit(state->opts.store, commit->changes, commit->count, on_saved, state);
+        state->saving = rc == 0;
+        if (rc) {
+            state->all_dirty = true;
+            gtm_state__saved(state, rc, NULL);
+        }
+    } else if (state->save_code) {
+        gtm_state__saved(state, 0, NULL); /* withdrawn meanwhile: nothing is left to save */
+    }
+    commit_free(commit);
+}
+
+void gtm_state__on_save(void *arg)
+{
+    struct gtm_state *state = arg;
+    state->save_scheduled = false;
+    save(state);
+}
+
+void gtm_state_flush(struct gtm_state *state)
+{
+    save(state);
+}
+
+int gtm_state__store_override(struct gtm_state *state, const char *key, gtm_store_done_fn *done,
+                              void *arg)
+{
+    const struct gtm_override *override = gtm_overrides_get(&state->now->facts->overrides, key);
+    char *text = override ? gtm_override_print(override) : NULL;
+    if (override && !text)
+        return GTM_ENOMEM;
+    char store_key[KEY_BYTES];
+    snprintf(store_key, sizeof(store_key), "override/%s", key);
+    struct gtm_store_change change = {.kind = text ? GTM_STORE_PUT : GTM_STORE_DELETE,
+                                      .key = store_key,
+                                      .value = text,
+                                      .value_len = text ? strlen(text) : 0,
+                                      .expect = GTM_STORE_ANY};
+    int rc = gtm_store_commit(state->opts.store, &change, 1, done, arg);
+    gtm_free(text);
+    return rc;
+}
+
+/* --- reading --- */
+
+static void skip_damaged(const struct gtm_store_entry *entry)
+{
+    gtm_log(GTM_LOG_ERROR, "state", "a saved entry is damaged and skipped",
+            gtm_kv_str("key", entry->key));
+}
+
+static int read_override(void *arg, const struct gtm_store_entry *entry)
+{
+    struct gtm_state *state = arg;
+    struct gtm_override override;
+    const char *key = entry->key + strlen("override/");
+    if (strlen(key) >= GTM_OVERRIDE_KEY_BYTES ||
+        gtm_override_parse(entry->value, entry->value_len, &override)) {
+        skip_damaged(entry);
+        return 0;
+    }
+    return gtm_overrides_put(&state->boot, key, &override);
+}
+
+static int read_verdicts(void *arg, const struct gtm_store_entry *entry)
+{
+    struct gtm_state *state = arg;
+    struct gtm_json *root = gtm_json_parse(entry->value, entry->value_len, NULL);
+    if (gtm_json_type(root) != GTM_JSON_OBJECT)
+        skip_damaged(entry);
+    int rc = 0;
+    for (struct gtm_json *m = gtm_json_first(root); m && !rc; m = gtm_json_next(m)) {
+        const char *word = gtm_json_as_str(gtm_json_first(m));
+        int health = gtm_health_parse(word ? word : "");
+        struct gtm_json *since = gtm_json_first(m) ? gtm_json_next(gtm_json_first(m)) : NULL;
+        if (health <= GTM_HEALTH_UNKNOWN)
+            continue;
+        struct gtm_saved_health *saved = gtm_calloc(1, sizeof(*saved));
+        if (!saved) {
+            rc = GTM_ENOMEM;
+            break;
+        }
+        saved->health = (enum gtm_health)health;
+        saved->since_ms = (int64_t)gtm_json_as_num(since, 0);
+        void *old = NULL;
+        rc = gtm_map_put(state->saved, gtm_json_key(m), saved, &old);
+        gtm_free(rc ? saved : old);
+    }
+    gtm_json_free(root);
+    state->shards_stored++;
+    return rc;
+}
+
+static int read_marks(void *arg, const struct gtm_store_entry *entry)
+{
+    struct gtm_state *state = arg;
+    struct gtm_json *root = gtm_json_parse(entry->value, entry->value_len, NULL);
+    if (gtm_json_type(root) != GTM_JSON_ARRAY)
+        skip_damaged(entry);
+    int rc = 0;
+    for (struct gtm_json *m = gtm_json_first(root); m && !rc; m = gtm_json_next(m))
+        if (gtm_json_as_str(m))
+            rc = gtm_map_put(state->not_last_good, gtm_json_as_str(m), state, NULL);
+    gtm_json_free(root);
+    return rc;
+}
+
+int gtm_state_restore(struct gtm_state *state)
+{
+    int rc = gtm_store_list(state->opts.store, "override/", read_override, state);
+    if (!rc)
+        rc = gtm_store_list(state->opts.store, "verdict/", read_verdicts, state);
+    if (!rc)
+        rc = gtm_store_list(state->opts.store, "lastgood/", read_marks, state);
+    return rc;
+}
