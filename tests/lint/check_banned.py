@@ -33,6 +33,9 @@ def check_c(path, text):
     lines = text.split("\n")
     problems = []
     for m in BANNED_CALL.finditer(code):
+        # A test may clear its scratch folder with the shell.
+        if path.startswith("tests/") and m.group(1) == "system":
+            continue
         problems.append(f"{path}:{line_of(code, m.start())}: {m.group(1)}() is banned")
     if not path.startswith("tests/") and path not in ALLOCATION_FILES:
         for m in ALLOC_CALL.finditer(code):
