@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The text of a snapshot: a header line {"format":1,"revision":…,"keys":…,"sha256":…}, then one line
- * for each key. The hash covers the header's numbers and all lines after it. Pure.
+ * The text of a snapshot: a header line {"format":1,"revision":…,"keys":…,"sha256":…}, then one
+ * line for each key. The hash covers the header's numbers and all lines after it. Pure.
  */
 #ifndef GTM_COORD_SNAPSHOT_H
 #define GTM_COORD_SNAPSHOT_H

@@ -302,15 +302,15 @@ static void headers_out_of_order(void **state)
         uint8_t value;
         const char *want;
     } edits[] = {
-        {2, 0x80, "silence"},                                   /* QR set: answering would loop */
+        {2, 0x80, "silence"},                                    /* QR set: answering would loop */
         {2, 0x81, "silence"},        {2, 0x08, "NOTIMPL | | |"}, /* IQUERY */
         {2, 0x20, "NOTIMPL | | |"},                              /* NOTIFY: no secondary here yet */
         {2, 0x28, "NOTIMPL | | |"},                              /* UPDATE */
         {2, 0x78, "NOTIMPL | | |"},                              /* opcode 15 */
-        {5, 0, "FORMERR | | |"},                                /* QDCOUNT 0 */
-        {5, 2, "FORMERR | | |"},                                /* QDCOUNT 2: RFC 9619 */
-        {7, 1, "FORMERR | | |"},                                /* an answer in a query */
-        {9, 1, "FORMERR | | |"},                                /* counted, not there */
+        {5, 0, "FORMERR | | |"},                                 /* QDCOUNT 0 */
+        {5, 2, "FORMERR | | |"},                                 /* QDCOUNT 2: RFC 9619 */
+        {7, 1, "FORMERR | | |"},                                 /* an answer in a query */
+        {9, 1, "FORMERR | | |"},                                 /* counted, not there */
         {11, 1, "FORMERR | | |"},    {10, 255, "FORMERR | | |"},
         {12, 0xc0, "FORMERR | | |"}, /* compression in the question */
         {12, 0x40, "FORMERR | | |"}, /* reserved label types */
@@ -330,6 +330,7 @@ static void headers_out_of_order(void **state)
     assert_string_equal(raw(*state, p, len), "REFUSED | | |");
 }
 
+/* lint: size — one table of cases */
 static void bad_opt_and_ecs_are_formerr(void **state)
 {
     static const struct {

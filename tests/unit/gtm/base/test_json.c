@@ -43,6 +43,7 @@ static void assert_prints(const struct gtm_json *json, const char *want)
     gtm_free(got);
 }
 
+/* lint: size — one table of cases */
 static void what_is_strict_is_refused_with_its_place(void **state)
 {
     static const struct {
