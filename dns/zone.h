@@ -65,4 +65,9 @@ typedef int (*dns_zone_walk_fn)(void *ctx, const uint8_t *owner, uint16_t type, 
                                 const uint8_t *rdata, uint16_t rdlen, int64_t slot);
 int dns_zone_walk(const struct dns_zone *zone, dns_zone_walk_fn fn, void *ctx);
 
+/* The slot that a question for (name, type) reaches in the zone, wildcards included (RFC 4592), but
+ * no CNAME followed; -1 when that is no dynamic name. `name` is wire, any case, at or below the
+ * apex. For explain. */
+int64_t dns_zone_slot(const struct dns_zone *zone, const uint8_t *name, uint16_t type);
+
 #endif
