@@ -72,6 +72,17 @@ static bool tree_is_sound(const uint8_t *tree, size_t nodes, size_t records, uin
     return true;
 }
 
+/* libloc gives up on a code that is not two letters, and leaks the network that has it. */
+static bool codes_are_sound(const uint8_t *records, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *code = records + i * LOC_RECORD_BYTES;
+        if (code[0] != 0 && (code[0] < 'A' || code[0] > 'Z' || code[1] < 'A' || code[1] > 'Z'))
+            return false;
+    }
+    return true;
+}
+
 static int check_image(const struct dns__geo_image *image, struct gtm_error *err)
 {
     if (image->data[LOC_MAGIC_BYTES] != LOC_VERSION)
@@ -86,11 +97,14 @@ static int check_image(const struct dns__geo_image *image, struct gtm_error *err
     if (pool_bytes == 0 || image->data[pool + pool_bytes - 1] != '\0')
         return gtm_error_set(err, GTM_ECORRUPT, "is a damaged libloc database (strings)");
     size_t nodes = be32(image->data + LOC_AT_TREE + 4) / LOC_NODE_BYTES;
+    size_t records = be32(image->data + LOC_AT_NETWORKS + 4) / LOC_RECORD_BYTES;
+    if (!codes_are_sound(image->data + be32(image->data + LOC_AT_NETWORKS), records))
+        return gtm_error_set(err, GTM_ECORRUPT, "is a damaged libloc database (country codes)");
     uint8_t *depth = gtm_calloc(nodes, 1);
     if (!depth)
         return gtm_error_set(err, GTM_ENOMEM, "does not fit into memory");
-    bool sound = tree_is_sound(image->data + be32(image->data + LOC_AT_TREE), nodes,
-                               be32(image->data + LOC_AT_NETWORKS + 4) / LOC_RECORD_BYTES, depth);
+    bool sound =
+        tree_is_sound(image->data + be32(image->data + LOC_AT_TREE), nodes, records, depth);
     gtm_free(depth);
     if (!sound)
         return gtm_error_set(err, GTM_ECORRUPT, "is a damaged libloc database (network tree)");
@@ -234,17 +248,18 @@ int dns__geo_read_loc(const struct dns__geo_image *image, struct dns__geo_builde
         return gtm_error_set(err, GTM_EIO, "cannot be opened a second time");
     }
     rewind(file);
-    if (loc_new(&ctx) != 0) {
-        rc = gtm_error_set(err, GTM_ENOMEM, "libloc cannot start");
-    } else {
-        loc_set_log_fn(ctx, ignore_log);
-        loc_set_log_priority(ctx, 0);
-        if (loc_database_new(ctx, &db, file) != 0)
-            rc = gtm_error_set(err, GTM_ECORRUPT, "is refused by libloc");
-        else
-            rc = read_database(db, builder, info, err);
+    if (loc_new(&ctx) != 0) { /* libloc's unref functions do not take NULL */
+        fclose(file);
+        return gtm_error_set(err, GTM_ENOMEM, "libloc cannot start");
     }
-    loc_database_unref(db);
+    loc_set_log_fn(ctx, ignore_log);
+    loc_set_log_priority(ctx, 0);
+    if (loc_database_new(ctx, &db, file) != 0) {
+        rc = gtm_error_set(err, GTM_ECORRUPT, "is refused by libloc");
+    } else {
+        rc = read_database(db, builder, info, err);
+        loc_database_unref(db);
+    }
     loc_unref(ctx);
     fclose(file);
     return rc;

@@ -2,7 +2,7 @@
  *
  * Geography: how long a database takes to load and a class map to compile, how large it is, and
  * what a look-up costs at random addresses inside random networks. Prints a table with JSON lines
- * (those that begin with a brace) in it. * Reports only; never fails because a machine is slow.
+ * (those that begin with a brace) in it. Reports only; never fails because a machine is slow.
  *
  *     bench_geo [DATABASE]     default: Debian's libloc-database
  */
