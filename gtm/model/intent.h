@@ -191,6 +191,8 @@ struct gtm_dynamic_name {
     unsigned policy;
     bool has_group; /* group names are not active yet: they answer SERVFAIL with the reason */
     unsigned group;
+    bool reader;         /* of a group: any member close enough; else only the writer */
+    unsigned max_lag_ms; /* with reader, 0 = no bound */
     bool has_ttl;
     unsigned ttl_s;
     struct gtm_srcpos pos;

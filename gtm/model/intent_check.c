@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Checks of regions, pools and zones that need the whole file, after all names are known: what is
+ * defined twice, what nobody can reach, and how DNS names add up. See intent_tables.h.
+ */
+#include "gtm/base/fs.h"
+#include "gtm/base/map.h"
+#include "gtm/base/mem.h"
+#include "gtm/model/intent_tables.h"
+
+#include <string.h>
+
+#define DNS_NAME_MAX 253
+
+static void lower(char *text)
+{
+    for (; *text; text++) {
+        if (*text >= 'A' && *text <= 'Z')
+            *text = (char)(*text - 'A' + 'a');
+    }
+}
+
+/* --- regions and vantages --- */
+
+static void fill_vantages(struct gtm_parse *p, struct gtm_intent *intent)
+{
+    if (intent->vantages_count > 0 || intent->regions_count == 0)
+        return;
+    intent->vantages = gtm_calloc(intent->regions_count, sizeof(*intent->vantages));
+    if (!intent->vantages) {
+        p->nomem = true;
+        return;
+    }
+    intent->vantages_count = intent->regions_count;
+    for (size_t i = 0; i < intent->regions_count; i++)
+        intent->vantages[i] = (unsigned)i;
+}
+
+static void warn_empty_regions(struct gtm_parse *p, const struct gtm_intent *intent)
+{
+    bool used[GTM_REGIONS_MAX] = {false};
+    for (size_t i = 0; i < intent->pools_count; i++) {
+        const struct gtm_pool *pool = &intent->pools[i];
+        for (size_t e = 0; e < pool->endpoints_count; e++) {
+            if (pool->endpoints[e].region < GTM_REGIONS_MAX)
+                used[pool->endpoints[e].region] = true;
+        }
+    }
+    for (size_t i = 0; i < intent->regions_count; i++) {
+        const struct gtm_region *region = &intent->regions[i];
+        if (!used[i] && region->name && intent->pools_count > 0)
+            gtm_parse_warn_at(p, region->pos, "region '%s' has no endpoint", region->name);
+    }
+}
+
+/* --- pools --- */
+
+static void warn_same_address(struct gtm_parse *p, const struct gtm_pool *pool)
+{
+    struct gtm_map *seen = gtm_map_new();
+    for (size_t i = 0; seen && i < pool->endpoints_count; i++) {
+        const struct gtm_endpoint *e = &pool->endpoints[i];
+        char key[40] = "";
+        for (unsigned b = 0; e->name && b < 4 && e->has_v4; b++)
+            snprintf(key + b * 2, 3, "%02x", ((const uint8_t *)&e->v4)[b]);
+        for (unsigned b = 0; e->name && b < 16 && e->has_v6 && !e->has_v4; b++)
+            snprintf(key + b * 2, 3, "%02x", e->v6.s6_addr[b]);
+        const char *first = key[0] ? gtm_map_get(seen, key) : NULL;
+        if (first)
+            gtm_parse_warn_at(p, e->pos, "endpoints '%s' and '%s' of pool '%s' share an address",
+                              first, e->name, pool->name);
+        else if (key[0] && gtm_map_put(seen, key, e->name, NULL) != GTM_OK)
+            p->nomem = true;
+    }
+    p->nomem |= seen == NULL;
+    gtm_map_free(seen, NULL);
+}
+
+static void check_pool(struct gtm_parse *p, const struct gtm_pool *pool)
+{
+    uint64_t weight = 0;
+    for (size_t i = 0; i < pool->endpoints_count; i++)
+        weight += pool->endpoints[i].weight;
+    if (!pool->name || pool->endpoints_count == 0)
+        return;
+    if (pool->monitors_count == 0)
+        gtm_parse_warn_at(p, pool->pos,
+                          "pool '%s' has no monitors: its endpoints are never seen down",
+                          pool->name);
+    if (weight == 0)
+        gtm_parse_warn_at(p, pool->pos, "pool '%s': all weights are 0", pool->name);
+    if (pool->endpoints_count > 1)
+        warn_same_address(p, pool);
+}
+
+/* --- zones --- */
+
+static void check_names(struct gtm_parse *p, const struct gtm_zone_conf *zone)
+{
+    struct gtm_map *seen = gtm_map_new();
+    for (size_t i = 0; seen && i < zone->names_count && !p->nomem; i++) {
+        struct gtm_dynamic_name *name = &zone->names[i];
+        if (!name->name)
+            continue;
+        lower(name->name);
+        const struct gtm_dynamic_name *first = gtm_map_get(seen, name->name);
+        if (first)
+            gtm_parse_error_at(p, name->pos,
+                               "the name '%s' is in zone '%s' twice (first at line %u)", name->name,
+                               zone->name, first->pos.line);
+        else if (gtm_map_put(seen, name->name, name, NULL) != GTM_OK)
+            p->nomem = true;
+        if (strcmp(name->name, "@") != 0 &&
+            strlen(name->name) + 1 + strlen(zone->name) > DNS_NAME_MAX)
+            gtm_parse_error_at(p, name->pos,
+                               "the name '%.40s…' in zone '%s' has more than %d characters",
+                               name->name, zone->name, DNS_NAME_MAX);
+    }
+    p->nomem |= seen == NULL;
+    gtm_map_free(seen, NULL);
+}
+
+static void resolve_file(struct gtm_parse *p, const char *dir, struct gtm_zone_conf *zone)
+{
+    if (!zone->file)
+        return;
+    char *path = gtm_fs_join(dir, zone->file);
+    if (!path) {
+        p->nomem = true;
+        return;
+    }
+    gtm_free(zone->file);
+    zone->file = path;
+}
+
+static bool register_zone(struct gtm_parse *p, struct gtm_registry *zones,
+                          const struct gtm_intent *intent, size_t i)
+{
+    const struct gtm_zone_conf *zone = &intent->zones[i];
+    int first = gtm_registry_find(zones, zone->name);
+    if (first >= 0)
+        gtm_parse_error_at(p, zone->pos, "zone '%s' is defined twice (first at line %u)",
+                           zone->name, intent->zones[first].pos.line);
+    return first >= 0 ||
+           gtm_map_put(zones->index, zone->name, (void *)(uintptr_t)(i + 1), NULL) == GTM_OK;
+}
+
+static void check_zones(struct gtm_parse *p, struct gtm_intent *intent)
+{
+    struct gtm_registry *zones = &p->registries[GTM_REF_ZONE];
+    char *dir = gtm_fs_dirname(p->file);
+    zones->index = gtm_map_new();
+    p->nomem |= !dir || !zones->index;
+    for (size_t i = 0; i < intent->zones_count && !p->nomem; i++) {
+        struct gtm_zone_conf *zone = &intent->zones[i];
+        resolve_file(p, dir, zone);
+        if (!zone->name)
+            continue;
+        lower(zone->name);
+        size_t len = strlen(zone->name);
+        if (zone->name[len - 1] == '.')
+            zone->name[len - 1] = '\0';
+        p->nomem |= !register_zone(p, zones, intent, i);
+        if (!p->nomem)
+            check_names(p, zone);
+    }
+    gtm_free(dir);
+}
+
+void gtm_check_intent(struct gtm_parse *p, struct gtm_intent *intent)
+{
+    fill_vantages(p, intent);
+    warn_empty_regions(p, intent);
+    for (size_t i = 0; i < intent->pools_count && !p->nomem; i++)
+        check_pool(p, &intent->pools[i]);
+    check_zones(p, intent);
+}

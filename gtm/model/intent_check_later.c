@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Checks of the kinds whose engine comes later, made on the YAML tree because nothing of them is
+ * stored in C. See intent_tables.h.
+ */
+#include "gtm/base/mem.h"
+#include "gtm/model/intent_tables.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *text_of(const struct gtm_yaml_node *node, const char *key)
+{
+    return gtm_parse_text(node, key, "");
+}
+
+static bool is(const struct gtm_yaml_node *node, const char *key, const char *word)
+{
+    return strcmp(text_of(node, key), word) == 0;
+}
+
+static void need(struct gtm_parse *p, const struct gtm_yaml_node *node, const char *title,
+                 const char *kind, const char *key)
+{
+    if (!gtm_yaml_get(node, key))
+        gtm_parse_error_at(p, (struct gtm_srcpos){node->line, node->col},
+                           "%s '%s': the kind %s needs '%s'", title, text_of(node, "name"), kind,
+                           key);
+}
+
+/* --- groups --- */
+
+static void check_member(struct gtm_parse *p, const struct gtm_yaml_node *member)
+{
+    const struct gtm_yaml_node *dsn = gtm_yaml_get(member, "dsn");
+    if (dsn && dsn->kind == GTM_YAML_SCALAR && strcasestr(dsn->text, "password"))
+        gtm_parse_error_at(p, (struct gtm_srcpos){dsn->line, dsn->col},
+                           "member '%s': 'dsn' must not hold a password: use password: {file: "
+                           "PATH}",
+                           text_of(member, "name"));
+}
+
+void gtm_check_group(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj)
+{
+    (void)obj;
+    const struct gtm_yaml_node *members = gtm_yaml_get(node, "members");
+    const struct gtm_yaml_node *sync = gtm_yaml_get(node, "sync");
+    const struct gtm_yaml_node *acks = gtm_yaml_get(sync, "acks");
+    const char *name = text_of(node, "name");
+    unsigned long voters = 0, wanted = acks ? strtoul(acks->text, NULL, 10) : 1;
+    for (const struct gtm_yaml_node *m = members->first; m; m = m->next) {
+        check_member(p, m);
+        voters += !is(m, "async", "true");
+    }
+    bool synchronous = is(node, "mode", "synchronous");
+    if (!synchronous && sync)
+        gtm_parse_key_error(p, sync, "group '%s': 'sync' is only used with mode: synchronous",
+                            name);
+    if (synchronous && wanted + 1 > voters)
+        gtm_parse_error(p, acks ? acks : members,
+                        "group '%s': %lu acks need %lu members that are not async; there are %lu",
+                        name, wanted, wanted + 1, voters);
+    if (!synchronous && is(gtm_yaml_get(node, "failover"), "mode", "auto") &&
+        !gtm_yaml_get(node, "on_store_loss"))
+        gtm_parse_error_at(p, (struct gtm_srcpos){node->line, node->col},
+                           "group '%s': an asynchronous group with failover mode auto must choose "
+                           "'on_store_loss' itself",
+                           name);
+    const struct gtm_yaml_node *pairs = gtm_yaml_get(gtm_yaml_get(node, "failover"), "pairs");
+    for (const struct gtm_yaml_node *n = pairs ? pairs->first : NULL; n; n = n->next) {
+        if (strcmp(n->first->text, n->first->next->text) == 0)
+            gtm_parse_error(p, n, "group '%s': a pair needs two different regions", name);
+    }
+}
+
+/* --- rules --- */
+
+void gtm_check_rule(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj)
+{
+    (void)obj;
+    static const struct {
+        const char *kind, *keys[2];
+    } needs[] = {
+        {"answers_left", {"min", NULL}},
+        {"regions_out", {"max", NULL}},
+        {"capacity_left", {"min", NULL}},
+        {"gate", {"switch", "allow"}},
+    };
+    static const char *const all[] = {"min", "max", "switch", "allow"};
+    size_t k = 0;
+    while (k + 1 < sizeof(needs) / sizeof(needs[0]) && !is(node, "kind", needs[k].kind))
+        k++;
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        bool fits = strcmp(all[i], needs[k].keys[0]) == 0 ||
+                    (needs[k].keys[1] && strcmp(all[i], needs[k].keys[1]) == 0);
+        const struct gtm_yaml_node *member = gtm_yaml_get(node, all[i]);
+        if (fits)
+            need(p, node, "rule", needs[k].kind, all[i]);
+        else if (member)
+            gtm_parse_key_error(p, member, "rule '%s': the key '%s' does not fit the kind %s",
+                                text_of(node, "name"), all[i], needs[k].kind);
+    }
+}
+
+/* --- plans --- */
+
+static const struct gtm_yaml_node *find_named(const struct gtm_yaml_node *list, const char *name)
+{
+    const struct gtm_yaml_node *n = list ? list->first : NULL;
+    while (n && !is(n, "name", name))
+        n = n->next;
+    return n;
+}
+
+static bool has_text(const struct gtm_yaml_node *list, const char *text)
+{
+    const struct gtm_yaml_node *n = list && list->kind == GTM_YAML_LIST ? list->first : NULL;
+    while (n && (n->kind != GTM_YAML_SCALAR || strcmp(n->text, text) != 0))
+        n = n->next;
+    return n != NULL;
+}
+
+/* Every "$name" below node must be a parameter; the depth is bounded by the reader. */
+static void check_parameters(struct gtm_parse *p, const struct gtm_yaml_node *node,
+                             const struct gtm_yaml_node *parameters, const char *plan)
+{
+    if (node->kind == GTM_YAML_SCALAR && node->text[0] == '$' &&
+        !has_text(parameters, node->text + 1))
+        gtm_parse_error(p, node, "plan '%s' has no parameter '%s'", plan, node->text + 1);
+    for (const struct gtm_yaml_node *n = node->first; n; n = n->next)
+        check_parameters(p, n, parameters, plan);
+}
+
+/* The i-th step that `step` waits for, or NULL. */
+static const struct gtm_yaml_node *after(const struct gtm_yaml_node *step, unsigned i)
+{
+    const struct gtm_yaml_node *list = gtm_yaml_get(step, "after");
+    if (list && list->kind == GTM_YAML_SCALAR)
+        return i == 0 ? list : NULL;
+    const struct gtm_yaml_node *n = list ? list->first : NULL;
+    for (; n && i > 0; i--)
+        n = n->next;
+    return n;
+}
+
+/* Removes steps whose predecessors are all removed, until nothing changes: what stays waits for
+ * itself. Steps are at most 200. */
+static void check_order(struct gtm_parse *p, const struct gtm_yaml_node *steps, const char *plan)
+{
+    bool *done = gtm_calloc(steps->count, sizeof(*done));
+    if (!done) {
+        p->nomem = true;
+        return;
+    }
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (const struct gtm_yaml_node *s = steps->first; s; s = s->next) {
+            const struct gtm_yaml_node *a;
+            bool ready = !done[s->index];
+            for (unsigned i = 0; ready && (a = after(s, i)); i++) {
+                const struct gtm_yaml_node *before = find_named(steps, a->text);
+                ready = !before || done[before->index];
+            }
+            done[s->index] |= ready;
+            changed |= ready;
+        }
+    }
+    for (const struct gtm_yaml_node *s = steps->first; s; s = s->next) {
+        if (!done[s->index]) {
+            gtm_parse_error(p, s, "plan '%s': the step '%s' waits for itself through 'after'", plan,
+                            text_of(s, "name"));
+            break;
+        }
+    }
+    gtm_free(done);
+}
+
+void gtm_check_plan(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj)
+{
+    (void)obj;
+    const struct gtm_yaml_node *steps = gtm_yaml_get(node, "steps"), *a;
+    const char *plan = text_of(node, "name");
+    check_parameters(p, steps, gtm_yaml_get(node, "parameters"), plan);
+    for (const struct gtm_yaml_node *s = steps->first; s; s = s->next) {
+        for (unsigned i = 0; (a = after(s, i)); i++) {
+            if (!find_named(steps, a->text))
+                gtm_parse_error(p, a, "plan '%s' has no step '%s'", plan, a->text);
+        }
+    }
+    check_order(p, steps, plan);
+}
+
+/* --- drills: when all plans are known --- */
+
+static void check_drill(struct gtm_parse *p, const struct gtm_yaml_node *drill,
+                        const struct gtm_yaml_node *plan)
+{
+    const struct gtm_yaml_node *parameters = gtm_yaml_get(plan, "parameters");
+    const struct gtm_yaml_node *with = gtm_yaml_get(drill, "with");
+    const char *name = text_of(drill, "name"), *plan_name = text_of(plan, "name");
+    bool is_map = with && with->kind == GTM_YAML_MAP;
+    for (const struct gtm_yaml_node *m = is_map ? with->first : NULL; m; m = m->next) {
+        if (!has_text(parameters, m->key))
+            gtm_parse_key_error(p, m, "drill '%s': the plan '%s' has no parameter '%s'", name,
+                                plan_name, m->key);
+    }
+    bool is_list = parameters && parameters->kind == GTM_YAML_LIST;
+    for (const struct gtm_yaml_node *n = is_list ? parameters->first : NULL; n; n = n->next) {
+        if (n->kind == GTM_YAML_SCALAR && !gtm_yaml_get(with, n->text))
+            gtm_parse_error_at(p, (struct gtm_srcpos){drill->line, drill->col},
+                               "drill '%s': the plan's parameter '%s' has no value in 'with'", name,
+                               n->text);
+    }
+}
+
+void gtm_check_drills(struct gtm_parse *p, const struct gtm_yaml_node *root)
+{
+    const struct gtm_yaml_node *drills = gtm_yaml_get(root, "drills");
+    const struct gtm_yaml_node *plans = gtm_yaml_get(root, "plans");
+    if (!drills || drills->kind != GTM_YAML_LIST || drills->count > GTM_LATER_MAX || !plans ||
+        plans->kind != GTM_YAML_LIST || plans->count > GTM_LATER_MAX)
+        return;
+    for (const struct gtm_yaml_node *d = drills->first; d; d = d->next) {
+        const struct gtm_yaml_node *plan = find_named(plans, gtm_parse_text(d, "plan", "\n"));
+        if (plan)
+            check_drill(p, d, plan);
+    }
+}
+
+/* --- calendars, fleets --- */
+
+void gtm_check_span(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj)
+{
+    (void)obj;
+    const struct gtm_yaml_node *to = gtm_yaml_get(node, "to");
+    bool from = gtm_yaml_get(node, "from") != NULL;
+    if (from && !to)
+        gtm_parse_error(p, node, "a span with 'from' needs 'to'");
+    else if (!from && to)
+        gtm_parse_key_error(p, to, "a weekly span has no 'to'");
+    else if (from && strcmp(text_of(node, "from"), to->text) > 0)
+        gtm_parse_error(p, to, "the span ends on %s, before it begins", to->text);
+}
+
+void gtm_check_scaling(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj)
+{
+    (void)obj;
+    const struct gtm_yaml_node *min = gtm_yaml_get(node, "min"), *max = gtm_yaml_get(node, "max");
+    if (strtoul(min->text, NULL, 10) > strtoul(max->text, NULL, 10))
+        gtm_parse_error(p, max, "'max' is %s, which is less than 'min' (%s)", max->text, min->text);
+}
+
+void gtm_check_provider(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj)
+{
+    (void)obj;
+    static const struct {
+        const char *kind, *keys[4];
+    } needs[] = {
+        {"exec", {"program"}},
+        {"webhook", {"url"}},
+        {"kubernetes", {"url", "namespace", "object", "token"}},
+        {"aws", {"object"}},
+    };
+    for (size_t k = 0; k < sizeof(needs) / sizeof(needs[0]); k++) {
+        for (size_t i = 0; is(node, "kind", needs[k].kind) && i < 4 && needs[k].keys[i]; i++) {
+            if (!gtm_yaml_get(node, needs[k].keys[i]))
+                gtm_parse_error(p, node, "provider: the kind %s needs '%s'", needs[k].kind,
+                                needs[k].keys[i]);
+        }
+    }
+}

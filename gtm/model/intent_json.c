@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The intent as JSON in the file's own shape with all defaults filled in, and the schema and
+ * reference of both files. See intent.h, config_doc.h.
+ */
+#include "gtm/model/config_doc.h"
+#include "gtm/model/intent_later.h"
+#include "gtm/model/intent_tables.h"
+#include "gtm/model/schema_forms.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+struct gtm_json *gtm_intent_schema(void)
+{
+    return gtm_schema_export(&gtm_intent_table, "gtm intent (cluster.yaml)");
+}
+
+struct gtm_json *gtm_node_schema(void)
+{
+    return gtm_schema_export(&gtm_node_table, "gtm node file (node.yaml)");
+}
+
+void gtm_intent_doc(bool roff, struct gtm_buf *out)
+{
+    gtm_schema_doc(&gtm_intent_table, roff ? GTM_DOC_ROFF : GTM_DOC_TEXT, out);
+}
+
+void gtm_node_doc(bool roff, struct gtm_buf *out)
+{
+    gtm_schema_doc(&gtm_node_table, roff ? GTM_DOC_ROFF : GTM_DOC_TEXT, out);
+}
+
+/* --- small parts --- */
+
+static void add_duration(struct gtm_json *out, const char *key, uint64_t ms)
+{
+    char text[32];
+    gtm_json_add_str(out, key, gtm_duration_format(ms, text));
+}
+
+static void add_regions(struct gtm_json *out, const char *key, const struct gtm_intent *intent,
+                        const unsigned *regions, size_t count)
+{
+    struct gtm_json *list = gtm_json_add_array(out, key);
+    for (size_t i = 0; i < count; i++)
+        gtm_json_append_str(list, intent->regions[regions[i]].name);
+}
+
+/* --- pools --- */
+
+static void add_endpoint(struct gtm_json *list, const struct gtm_intent *intent,
+                         const struct gtm_endpoint *e)
+{
+    struct gtm_json *out = gtm_json_append_object(list);
+    char text[INET6_ADDRSTRLEN];
+    gtm_json_add_str(out, "name", e->name);
+    gtm_json_add_str(out, "region", intent->regions[e->region].name);
+    struct gtm_json *addresses = gtm_json_add_array(out, "addresses");
+    if (e->has_v4)
+        gtm_json_append_str(addresses, inet_ntop(AF_INET, &e->v4, text, sizeof(text)));
+    if (e->has_v6)
+        gtm_json_append_str(addresses, inet_ntop(AF_INET6, &e->v6, text, sizeof(text)));
+    gtm_json_add_i64(out, "weight", e->weight);
+    if (e->capacity_requests_per_s >= 0)
+        gtm_json_add_num(gtm_json_add_object(out, "capacity"), "requests_per_s",
+                         e->capacity_requests_per_s);
+}
+
+static void add_pool(struct gtm_json *list, const struct gtm_intent *intent,
+                     const struct gtm_pool *pool)
+{
+    struct gtm_json *out = gtm_json_append_object(list);
+    gtm_json_add_str(out, "name", pool->name);
+    struct gtm_json *monitors = gtm_json_add_array(out, "monitors");
+    for (size_t i = 0; i < pool->monitors_count; i++)
+        gtm_json_append_str(monitors, intent->monitors[pool->monitors[i]].name);
+    struct gtm_json *failback = gtm_json_add_object(out, "failback");
+    gtm_json_add_str(failback, "mode",
+                     pool->failback_mode == GTM_FAILBACK_AUTO ? "auto" : "manual");
+    add_duration(failback, "hold", pool->failback_hold_ms);
+    add_duration(failback, "ramp", pool->failback_ramp_ms);
+    gtm_json_add_num(out, "panic", pool->panic);
+    struct gtm_json *endpoints = gtm_json_add_array(out, "endpoints");
+    for (size_t i = 0; i < pool->endpoints_count; i++)
+        add_endpoint(endpoints, intent, &pool->endpoints[i]);
+}
+
+/* --- policies --- */
+
+static void add_strings(struct gtm_json *out, const char *key, const char *strings, size_t stride,
+                        size_t count)
+{
+    struct gtm_json *list = count > 0 ? gtm_json_add_array(out, key) : NULL;
+    for (size_t i = 0; i < count; i++)
+        gtm_json_append_str(list, strings + i * stride);
+}
+
+static void add_route(struct gtm_json *list, const struct gtm_intent *intent,
+                      const struct gtm_route *r)
+{
+    struct gtm_json *out = gtm_json_append_object(list);
+    struct gtm_json *match = gtm_json_add_object(out, "match");
+    struct gtm_json *networks =
+        r->networks_count > 0 ? gtm_json_add_array(match, "networks") : NULL;
+    char text[64];
+    for (size_t i = 0; i < r->networks_count; i++)
+        gtm_json_append_str(networks, gtm_network_format(&r->networks[i], text));
+    add_strings(match, "country", (const char *)r->countries, 3, r->countries_count);
+    add_strings(match, "continent", (const char *)r->continents, 3, r->continents_count);
+    add_strings(match, "subdivision", (const char *)r->subdivisions, 8, r->subdivisions_count);
+    struct gtm_json *asns = r->asns_count > 0 ? gtm_json_add_array(match, "asn") : NULL;
+    for (size_t i = 0; i < r->asns_count; i++)
+        gtm_json_append_i64(asns, r->asns[i]);
+    add_regions(out, "regions", intent, r->regions, r->regions_count);
+}
+
+static void add_target(struct gtm_json *out, const struct gtm_intent *intent,
+                       const struct gtm_target *target)
+{
+    char text[2 * GTM_NAME_MAX + 2];
+    switch (target->kind) {
+    case GTM_TARGET_POLICY:
+        gtm_json_add_str(out, "policy", intent->policies[target->index].name);
+        break;
+    case GTM_TARGET_POOL:
+        gtm_json_add_str(out, "pool", intent->pools[target->index].name);
+        break;
+    case GTM_TARGET_ENDPOINT:
+        snprintf(text, sizeof(text), "%s/%s", intent->pools[target->index].name,
+                 intent->pools[target->index].endpoints[target->endpoint].name);
+        gtm_json_add_str(out, "endpoint", text);
+        break;
+    }
+}
+
+static void add_steering(struct gtm_json *out, const struct gtm_intent *intent,
+                         const struct gtm_policy *policy)
+{
+    struct gtm_json *routes = policy->routes_count > 0 ? gtm_json_add_array(out, "routes") : NULL;
+    for (size_t i = 0; i < policy->routes_count; i++)
+        add_route(routes, intent, &policy->routes[i]);
+    bool failover = policy->steer == GTM_STEER_FAILOVER;
+    if (policy->order_count > 0 && policy->steer != GTM_STEER_WEIGHTED)
+        add_regions(out, failover ? "order" : "default", intent, policy->order,
+                    policy->order_count);
+    struct gtm_json *to = policy->to_count > 0 ? gtm_json_add_array(out, "to") : NULL;
+    for (size_t i = 0; i < policy->to_count; i++) {
+        struct gtm_json *target = gtm_json_append_object(to);
+        add_target(target, intent, &policy->to[i]);
+        gtm_json_add_i64(target, "weight", policy->to[i].weight);
+    }
+}
+
+static void add_policy(struct gtm_json *list, const struct gtm_intent *intent,
+                       const struct gtm_policy *policy)
+{
+    struct gtm_json *out = gtm_json_append_object(list);
+    gtm_json_add_str(out, "name", policy->name);
+    if (policy->has_pool)
+        gtm_json_add_str(out, "pool", intent->pools[policy->pool].name);
+    gtm_json_add_str(out, "steer", gtm_steer_words[policy->steer]);
+    gtm_json_add_str(out, "all_down", gtm_all_down_words[policy->all_down]);
+    if (policy->has_backup)
+        add_target(gtm_json_add_object(out, "backup"), intent, &policy->backup);
+    gtm_json_add_i64(out, "answers", policy->answers);
+    add_duration(out, "ttl", policy->ttl_s * 1000ull);
+    add_steering(out, intent, policy);
+}
+
+/* --- zones --- */
+
+static void add_name(struct gtm_json *list, const struct gtm_intent *intent,
+                     const struct gtm_dynamic_name *name)
+{
+    struct gtm_json *out = gtm_json_append_object(list);
+    gtm_json_add_str(out, "name", name->name);
+    struct gtm_json *types = gtm_json_add_array(out, "types");
+    for (size_t i = 0; i < name->types_count; i++)
+        gtm_json_append_str(types, name->types[i] == GTM_TYPE_A ? "A" : "AAAA");
+    if (name->has_policy)
+        gtm_json_add_str(out, "policy", intent->policies[name->policy].name);
+    if (name->has_group) {
+        const struct gtm_json *group = gtm_json_first(gtm_intent_section(intent, "groups"));
+        for (unsigned i = 0; group && i < name->group; i++)
+            group = gtm_json_next(group);
+        gtm_json_add_str(out, "group", gtm_json_str(group, "name", NULL));
+        gtm_json_add_str(out, "role", name->reader ? "reader" : "writer");
+        if (name->reader && name->max_lag_ms > 0)
+            add_duration(out, "max_lag", name->max_lag_ms);
+    }
+    if (name->has_ttl)
+        add_duration(out, "ttl", name->ttl_s * 1000ull);
+}
+
+static void add_zone(struct gtm_json *list, const struct gtm_intent *intent,
+                     const struct gtm_zone_conf *zone)
+{
+    struct gtm_json *out = gtm_json_append_object(list);
+    gtm_json_add_str(out, "name", zone->name);
+    gtm_json_add_str(out, "file", zone->file);
+    struct gtm_json *names = gtm_json_add_array(out, "names");
+    for (size_t i = 0; i < zone->names_count; i++)
+        add_name(names, intent, &zone->names[i]);
+}
+
+/* --- the whole --- */
+
+/* Monitors are kept as written; what depends on other keys is filled in here. */
+static void complete_monitors(struct gtm_json *monitors, const struct gtm_intent *intent)
+{
+    struct gtm_json *out = gtm_json_first(monitors);
+    for (size_t i = 0; out && i < intent->monitors_count; i++, out = gtm_json_next(out)) {
+        const struct gtm_monitor *m = &intent->monitors[i];
+        if (!gtm_json_get(out, "port") && m->port > 0)
+            gtm_json_add_i64(out, "port", m->port);
+        if (!gtm_json_get(out, "timeout"))
+            add_duration(out, "timeout", m->timeout_ms);
+        if (!gtm_json_get(out, "path") && m->path)
+            gtm_json_add_str(out, "path", m->path);
+        if (!gtm_json_get(out, "method") && m->method)
+            gtm_json_add_str(out, "method", m->method);
+    }
+}
+
+static void add_kept(struct gtm_json *root, const struct gtm_intent *intent)
+{
+    const struct gtm_json *section = gtm_json_first(intent->later->kept);
+    for (; section; section = gtm_json_next(section))
+        gtm_json_add(root, gtm_json_key(section), gtm_json_copy(section));
+    complete_monitors(gtm_json_get(root, "monitors"), intent);
+    struct gtm_json *health = gtm_json_get(root, "health");
+    if (!gtm_json_get(health, "vantages"))
+        add_regions(health, "vantages", intent, intent->vantages, intent->vantages_count);
+}
+
+struct gtm_json *gtm_intent_to_json(const struct gtm_intent *intent)
+{
+    struct gtm_json *root = gtm_json_object();
+    if (!root)
+        return NULL;
+    add_kept(root, intent);
+    struct gtm_json *pools = gtm_json_add_array(root, "pools");
+    for (size_t i = 0; i < intent->pools_count; i++)
+        add_pool(pools, intent, &intent->pools[i]);
+    struct gtm_json *policies = gtm_json_add_array(root, "policies");
+    for (size_t i = 0; i < intent->policies_count; i++)
+        add_policy(policies, intent, &intent->policies[i]);
+    struct gtm_json *zones = gtm_json_add_array(root, "zones");
+    for (size_t i = 0; i < intent->zones_count; i++)
+        add_zone(zones, intent, &intent->zones[i]);
+    return root;
+}

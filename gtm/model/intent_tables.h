@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The tables of the intent and the steps from text to intent, shared by the intent_*.c units only.
+ * Constant tables; a parse belongs to one thread.
+ */
+#ifndef GTM_MODEL_INTENT_TABLES_H
+#define GTM_MODEL_INTENT_TABLES_H
+
+#include "gtm/model/intent.h"
+#include "gtm/model/schema.h"
+
+#define GTM_POLICY_DEPTH 16   /* policies may nest so deep */
+#define GTM_LATER_MAX    1000 /* objects of one kind that is not active yet */
+#define GTM_TTL_SLOW_S   300  /* a longer TTL keeps users on a dead region: warned about */
+
+/* The whole file; its object is struct gtm_intent. */
+extern const struct gtm_table gtm_intent_table;
+extern const struct gtm_table gtm_node_table;
+
+/* Elements of its sections. */
+extern const struct gtm_table gtm_pool_table, gtm_policy_table, gtm_zone_table;
+
+/* Sections whose engine comes later. */
+extern const struct gtm_table gtm_group_table, gtm_rule_table, gtm_plan_table, gtm_drill_table,
+    gtm_signal_table, gtm_calendar_table, gtm_fleet_table, gtm_capacity_table, gtm_alert_table;
+
+/* Checks of one object that a table cannot express; see struct gtm_table. */
+void gtm_check_monitor(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
+void gtm_check_endpoint(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
+void gtm_check_policy(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
+void gtm_check_route(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
+void gtm_check_target(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
+void gtm_check_dynamic_name(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
+void gtm_check_group(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
+void gtm_check_rule(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
+void gtm_check_plan(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
+void gtm_check_span(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
+void gtm_check_scaling(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
+void gtm_check_provider(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
+
+/* After all references are filled in: regions, pools and zones; policies; drills. */
+void gtm_check_intent(struct gtm_parse *p, struct gtm_intent *intent);
+void gtm_check_policies(struct gtm_parse *p, struct gtm_intent *intent);
+void gtm_check_drills(struct gtm_parse *p, const struct gtm_yaml_node *root);
+/* Fills intent->inactive; false without memory. */
+bool gtm_intent_list_inactive(struct gtm_intent *intent, const struct gtm_yaml_node *root);
+
+#endif

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The node file: its table, its defaults and its checks. See node.h.
+ */
+#include "gtm/model/node.h"
+
+#include "gtm/base/fs.h"
+#include "gtm/base/log.h"
+#include "gtm/base/mem.h"
+#include "gtm/model/intent_tables.h"
+#include "gtm/model/later_fields.h"
+#include "gtm/model/schema_forms.h"
+
+#include <string.h>
+#include <sys/un.h>
+
+#define DEFAULT_GEO    "/usr/share/libloc-location/location.db"
+#define NODE_BYTES_MAX (1u << 20)
+#define THREADS_MAX    256
+
+/* --- the table --- */
+
+static const char *const role_words[] = {"dns", "health", "controller", "agent", "witness"};
+static const char *const level_words[] = {"error", "warn", "info", "debug"};
+static const char *const isolated_words[] = {"local", "freeze"};
+static const char *const auto_words[] = {"auto"};
+
+static const struct gtm_field role_item = {.type = GTM_T_ENUM, GTM_WORDS(role_words)};
+static const struct gtm_field url_item = {.type = GTM_T_FORM, .form = &gtm_form_url};
+static const struct gtm_field path_item = {
+    .type = GTM_T_FORM, .size = sizeof(char *), .form = &gtm_form_path};
+static const struct gtm_field listen_item = {.type = GTM_T_LISTEN};
+
+#define NODE_TEXT(name, f, member, text_form, initial, about)               \
+    {                                                                       \
+        .key = name, .doc = about, .type = GTM_T_FORM, .flags = f,          \
+        GTM_AT(struct gtm_node, member), .form = &text_form, .def = initial \
+    }
+#define SECTION(name, f, section_table, about)                                   \
+    {                                                                            \
+        .key = name, .doc = about, .type = GTM_T_OBJECT, .flags = f, GTM_INLINE, \
+        .table = &section_table                                                  \
+    }
+
+static const struct gtm_field self_fields[] = {
+    NODE_TEXT("name", GTM_F_REQUIRED, name, gtm_form_name, NULL, "the node's name"),
+    NODE_TEXT("region", GTM_F_REQUIRED, region, gtm_form_name, NULL, "the region it stands in"),
+};
+static const struct gtm_table self_table = {.title = "node", GTM_FIELDS(self_fields)};
+
+static const struct gtm_field member_fields[] = {
+    FORM("group", GTM_F_REQUIRED, gtm_form_name, "the group"),
+    FORM("member", GTM_F_REQUIRED, gtm_form_name, "which of its members runs on this host"),
+    FORM("data", 0, gtm_form_path, "the database's data folder"),
+    TEXT("service", 0, 256, "the systemd unit of the database"),
+};
+static const struct gtm_table member_table = {.title = "member", GTM_FIELDS(member_fields)};
+static const struct gtm_field member_item = OBJECT_ITEM(member_table);
+static const struct gtm_field agent_fields[] = {
+    LIST("members", GTM_F_REQUIRED, member_item, 1, 64, "the databases of this host"),
+};
+static const struct gtm_table agent_table = {.title = "agent", GTM_FIELDS(agent_fields)};
+
+static const struct gtm_field ca_tls_fields[] = {
+    FORM("ca", GTM_F_REQUIRED, gtm_form_path, "the certificates that are trusted"),
+    FORM("cert", GTM_F_REQUIRED, gtm_form_path, "the own certificate"),
+    FORM("key", GTM_F_REQUIRED, gtm_form_path, "its key"),
+};
+static const struct gtm_table ca_tls_table = {.title = "tls", GTM_FIELDS(ca_tls_fields)};
+static const struct gtm_field etcd_fields[] = {
+    LIST("endpoints", GTM_F_REQUIRED | GTM_F_SINGLE, url_item, 1, 16, "addresses of the members"),
+    OBJECT("tls", 0, ca_tls_table, "mutual TLS to etcd"),
+    TEXT("user", 0, 128, "the etcd user"),
+    {.key = "password", .doc = "the file with its password", .type = GTM_T_SECRET},
+};
+static const struct gtm_table etcd_table = {.title = "etcd", GTM_FIELDS(etcd_fields)};
+
+static const struct gtm_field dot_fields[] = {
+    LIST("listen", GTM_F_REQUIRED | GTM_F_SINGLE, listen_item, 1, GTM_LISTEN_MAX,
+         "where to listen for DNS over TLS"),
+    FORM("cert", GTM_F_REQUIRED, gtm_form_path, "the certificate"),
+    FORM("key", GTM_F_REQUIRED, gtm_form_path, "its key"),
+};
+static const struct gtm_table dot_table = {.title = "dns.tls", GTM_FIELDS(dot_fields)};
+static const struct gtm_field dns_fields[] = {
+    {.key = "listen",
+     .doc = "where to answer over UDP and TCP; default 0.0.0.0:53 and [::]:53",
+     .type = GTM_T_LIST,
+     .flags = GTM_F_SINGLE,
+     GTM_LIST_AT(struct gtm_node, dns_listen, dns_listen_count),
+     .item = &listen_item,
+     .min = 1,
+     .max = GTM_LISTEN_MAX},
+    OBJECT("tls", 0, dot_table, "DNS over TLS (RFC 7858)"),
+    {.key = "threads",
+     .doc = "UDP worker threads; auto is one for each core",
+     .type = GTM_T_UINT,
+     GTM_AT(struct gtm_node, dns_threads),
+     .min = 1,
+     .max = THREADS_MAX,
+     GTM_WORDS(auto_words),
+     .def = "auto"},
+    ENUM("when_isolated", 0, isolated_words, "local",
+         "without the store: own checks may remove endpoints, or nothing changes"),
+};
+static const struct gtm_table dns_table = {.title = "dns", GTM_FIELDS(dns_fields)};
+
+static const struct gtm_field geo_fields[] = {
+    {.key = "databases",
+     .doc = "libloc or .mmdb files, layered in this order; default " DEFAULT_GEO,
+     .type = GTM_T_LIST,
+     .flags = GTM_F_SINGLE,
+     GTM_LIST_AT(struct gtm_node, geo_databases, geo_databases_count),
+     .item = &path_item,
+     .max = GTM_GEO_DBS_MAX},
+};
+static const struct gtm_table geo_table = {.title = "geo", GTM_FIELDS(geo_fields)};
+
+static const struct gtm_field api_fields[] = {
+    NODE_TEXT("socket", 0, api_socket, gtm_form_path, "/run/gtm/gtmd.sock",
+              "the unix socket of the API"),
+    {.key = "listen", .doc = "where the API listens with mutual TLS", .type = GTM_T_LISTEN},
+    OBJECT("tls", 0, ca_tls_table, "its certificates"),
+};
+static const struct gtm_table api_table = {.title = "api", GTM_FIELDS(api_fields)};
+
+static const struct gtm_field metrics_fields[] = {
+    {.key = "listen",
+     .doc = "where Prometheus reads /metrics",
+     .type = GTM_T_LISTEN,
+     .flags = GTM_F_REQUIRED,
+     GTM_AT(struct gtm_node, metrics_listen),
+     .has_offset = offsetof(struct gtm_node, has_metrics)},
+};
+static const struct gtm_table metrics_table = {.title = "metrics", GTM_FIELDS(metrics_fields)};
+
+static const struct gtm_field log_fields[] = {
+    {.key = "level",
+     .doc = "what is logged",
+     .type = GTM_T_ENUM,
+     GTM_AT(struct gtm_node, log_level),
+     GTM_WORDS(level_words),
+     .def = "info"},
+};
+static const struct gtm_table log_table = {.title = "log", GTM_FIELDS(log_fields)};
+
+static const struct gtm_field node_fields[] = {
+    SECTION("node", GTM_F_REQUIRED, self_table, "who this node is"),
+    LIST("roles", GTM_F_SINGLE | GTM_F_UNIQUE, role_item, 1, 5,
+         "what it does; default dns, health and controller"),
+    OBJECT("agent", 0, agent_table, "the databases that it looks after"),
+    NODE_TEXT("exec_dir", 0, exec_dir, gtm_form_path, NULL,
+              "the only folder whose programs hooks and exec checks may name"),
+    NODE_TEXT("data_dir", 0, data_dir, gtm_form_path, "/var/lib/gtm", "where state is kept"),
+    NODE_TEXT("cluster_file", 0, cluster_file, gtm_form_path, NULL,
+              "without etcd: the file with the intent, from this file's folder"),
+    {.key = "etcd",
+     .doc = "how to reach etcd; without it the node is standalone",
+     .type = GTM_T_OBJECT,
+     .has_offset = offsetof(struct gtm_node, has_etcd),
+     .table = &etcd_table},
+    SECTION("dns", GTM_F_DEFAULTS, dns_table, "where and how DNS is answered"),
+    SECTION("geo", 0, geo_table, "where clients are"),
+    SECTION("api", GTM_F_DEFAULTS, api_table, "where operators reach it"),
+    SECTION("metrics", 0, metrics_table, "figures for Prometheus"),
+    SECTION("log", GTM_F_DEFAULTS, log_table, "what is logged"),
+};
+const struct gtm_table gtm_node_table = {.title = "node file", GTM_FIELDS(node_fields)};
+
+/* --- defaults and checks --- */
+
+static void take_roles(const struct gtm_yaml_node *root, struct gtm_node *node)
+{
+    const struct gtm_yaml_node *roles = gtm_yaml_get(root, "roles");
+    const struct gtm_yaml_node *n = roles && roles->kind == GTM_YAML_LIST ? roles->first : roles;
+    for (; n && n->kind == GTM_YAML_SCALAR; n = n->next) {
+        for (unsigned r = 0; r < sizeof(role_words) / sizeof(role_words[0]); r++) {
+            if (strcmp(n->text, role_words[r]) == 0)
+                node->roles |= 1u << r;
+        }
+        if (n == roles)
+            break;
+    }
+    if (!roles)
+        node->roles = GTM_ROLE_DNS | GTM_ROLE_HEALTH | GTM_ROLE_CONTROLLER;
+}
+
+static void default_listen(struct gtm_parse *p, struct gtm_node *node)
+{
+    static const char *const defaults[] = {"0.0.0.0:53", "[::]:53"};
+    struct gtm_error err = {0};
+    if (node->dns_listen)
+        return;
+    node->dns_listen = gtm_calloc(2, sizeof(*node->dns_listen));
+    if (!node->dns_listen) {
+        p->nomem = true;
+        return;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        if (gtm_listen_parse(defaults[i], &node->dns_listen[i], &err) == GTM_OK)
+            node->dns_listen_count++;
+    }
+}
+
+static void default_geo(struct gtm_parse *p, const struct gtm_yaml_node *root,
+                        struct gtm_node *node)
+{
+    if (gtm_yaml_get(gtm_yaml_get(root, "geo"), "databases"))
+        return; /* also an empty list: no geography is wanted */
+    node->geo_databases = gtm_calloc(1, sizeof(*node->geo_databases));
+    if (node->geo_databases) {
+        node->geo_databases[0] = gtm_strdup(DEFAULT_GEO);
+        node->geo_databases_count = 1;
+    }
+    p->nomem |= !node->geo_databases || !node->geo_databases[0];
+}
+
+static void resolve_path(struct gtm_parse *p, const char *dir, char **path)
+{
+    if (!*path)
+        return;
+    char *resolved = gtm_fs_join(dir, *path);
+    p->nomem |= resolved == NULL;
+    if (resolved) {
+        gtm_free(*path);
+        *path = resolved;
+    }
+}
+
+static void resolve_paths(struct gtm_parse *p, struct gtm_node *node)
+{
+    char *dir = gtm_fs_dirname(p->file);
+    if (!dir) {
+        p->nomem = true;
+        return;
+    }
+    char **paths[] = {&node->data_dir, &node->exec_dir, &node->cluster_file, &node->api_socket};
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+        resolve_path(p, dir, paths[i]);
+    for (size_t i = 0; i < node->geo_databases_count; i++)
+        resolve_path(p, dir, &node->geo_databases[i]);
+    gtm_free(dir);
+}
+
+static struct gtm_srcpos place(const struct gtm_yaml_node *root, const char *section,
+                               const char *key)
+{
+    const struct gtm_yaml_node *parent = gtm_yaml_get(root, section);
+    const struct gtm_yaml_node *n = key ? gtm_yaml_get(parent, key) : parent;
+    n = n ? n : root;
+    return (struct gtm_srcpos){n->line, n->col};
+}
+
+static void note_later(struct gtm_parse *p, const struct gtm_yaml_node *root, const char *section,
+                       const char *key)
+{
+    const struct gtm_yaml_node *n = gtm_yaml_get(root, section);
+    n = key ? gtm_yaml_get(n, key) : n;
+    if (n)
+        gtm_diags_add(p->diags, GTM_SEV_NOTE, p->file, n->key_line, n->key_col,
+                      "'%s%s%s' is not active yet", section, key ? "." : "", key ? key : "");
+}
+
+static void check_listen(struct gtm_parse *p, const struct gtm_yaml_node *root,
+                         const struct gtm_node *node)
+{
+    for (size_t i = 0; i < node->dns_listen_count; i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(node->dns_listen[i].text, node->dns_listen[k].text) == 0)
+                gtm_parse_error_at(p, place(root, "dns", "listen"), "'listen' names %s twice",
+                                   node->dns_listen[i].text);
+        }
+    }
+}
+
+static void check_node(struct gtm_parse *p, const struct gtm_yaml_node *root, struct gtm_node *node)
+{
+    struct sockaddr_un un;
+    if (!node->has_etcd && !gtm_yaml_get(root, "cluster_file"))
+        gtm_parse_error_at(p, place(root, "node", NULL),
+                           "a node without 'etcd' is standalone and needs 'cluster_file'");
+    if (node->has_etcd && node->cluster_file)
+        gtm_parse_warn_at(p, place(root, "cluster_file", NULL),
+                          "'cluster_file' is not used: the intent comes from etcd");
+    if (node->api_socket && strlen(node->api_socket) >= sizeof(un.sun_path))
+        gtm_parse_error_at(p, place(root, "api", "socket"),
+                           "the path of a unix socket has at most %zu bytes; this one has %zu",
+                           sizeof(un.sun_path) - 1, strlen(node->api_socket));
+    if (node->roles & GTM_ROLE_AGENT && !gtm_yaml_get(root, "agent"))
+        gtm_parse_error_at(p, place(root, "roles", NULL),
+                           "the role agent needs the section 'agent'");
+    const struct gtm_yaml_node *api = gtm_yaml_get(root, "api");
+    if (gtm_yaml_get(api, "listen") && !gtm_yaml_get(api, "tls"))
+        gtm_parse_error_at(p, place(root, "api", "listen"),
+                           "the API listens with mutual TLS only: give 'tls'");
+    check_listen(p, root, node);
+    note_later(p, root, "agent", NULL);
+    note_later(p, root, "dns", "tls");
+    note_later(p, root, "api", "listen");
+}
+
+static void parse_root(struct gtm_parse *p, const struct gtm_yaml_node *root, struct gtm_node *node)
+{
+    gtm_schema_parse(p, &gtm_node_table, root, node, NULL);
+    take_roles(root, node);
+    default_listen(p, node);
+    default_geo(p, root, node);
+    if (!p->nomem)
+        resolve_paths(p, node);
+    if (!p->nomem)
+        check_node(p, root, node);
+}
+
+struct gtm_node *gtm_node_parse(const char *path, const char *text, size_t len,
+                                struct gtm_diags *diags)
+{
+    const struct gtm_yaml_node *root;
+    size_t first = diags->count, errors = diags->errors;
+    struct gtm_parse p = {.file = path, .diags = diags};
+    struct gtm_yaml *yaml = gtm_yaml_parse(path, text, len, diags, &root);
+    struct gtm_node *node = yaml && root ? gtm_calloc(1, sizeof(*node)) : NULL;
+    if (node) {
+        node->path = gtm_strdup(path);
+        p.nomem |= node->path == NULL;
+        parse_root(&p, root, node);
+    } else if (yaml && !root) {
+        gtm_diags_add(diags, GTM_SEV_ERROR, path, 1, 1, "the file is empty");
+    } else if (yaml) {
+        p.nomem = true;
+    }
+    if (p.nomem)
+        gtm_diags_add(diags, GTM_SEV_ERROR, path, 0, 0, "%s", gtm_err_text(GTM_ENOMEM));
+    gtm_parse_fini(&p);
+    gtm_yaml_free(yaml);
+    gtm_parse_sort(diags, first);
+    if (diags->errors == errors)
+        return node;
+    gtm_node_free(node);
+    return NULL;
+}
+
+struct gtm_node *gtm_node_load(const char *path, struct gtm_diags *diags)
+{
+    struct gtm_error err = {0};
+    char *text;
+    size_t len;
+    if (gtm_fs_read(path, NODE_BYTES_MAX, &text, &len, &err) != GTM_OK) {
+        gtm_diags_add(diags, GTM_SEV_ERROR, path, 0, 0, "%s", err.text);
+        return NULL;
+    }
+    struct gtm_node *node = gtm_node_parse(path, text, len, diags);
+    gtm_free(text);
+    return node;
+}
+
+void gtm_node_free(struct gtm_node *node)
+{
+    if (!node)
+        return;
+    gtm_schema_fini(&gtm_node_table, node);
+    gtm_free(node->path);
+    gtm_free(node);
+}
+
+_Static_assert(GTM_LOG_ERROR == 0 && GTM_LOG_DEBUG == 3 && GTM_LOG_LEVEL_COUNT == 4,
+               "level_words follow enum gtm_log_level");
