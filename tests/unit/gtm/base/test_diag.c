@@ -3,22 +3,22 @@
 
 #include "gtm/base/fs.h"
 #include "gtm/base/mem.h"
+#include "tests/support/temp_dir.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-static char folder[] = "/tmp/gtm-test-diag-XXXXXX";
-static char path[64];
+static char folder[TEST_TEMP_DIR_BYTES];
+static char path[80];
 
 static int setup(void **state)
 {
-    if (!mkdtemp(folder))
+    if (test_temp_dir_make("diag", folder) != 0)
         return -1;
     snprintf(path, sizeof(path), "%s/a.yaml", folder);
     return 0;
@@ -26,8 +26,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    unlink(path);
-    return rmdir(folder);
+    return test_temp_dir_remove(folder);
 }
 
 static char *printed(const struct gtm_diags *diags)

@@ -2,6 +2,7 @@
 #include "gtm/base/fs.h"
 
 #include "gtm/base/mem.h"
+#include "tests/support/temp_dir.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,12 +20,12 @@
 
 #include <cmocka.h>
 
-static char folder[] = "/tmp/gtm-test-fs-XXXXXX";
-static char file[64];
+static char folder[TEST_TEMP_DIR_BYTES];
+static char file[80];
 
 static int setup(void **state)
 {
-    if (!mkdtemp(folder))
+    if (test_temp_dir_make("fs", folder) != 0)
         return -1;
     snprintf(file, sizeof(file), "%s/f", folder);
     return 0;
@@ -32,9 +33,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    char command[100];
-    snprintf(command, sizeof(command), "rm -rf %s", folder);
-    return system(command);
+    return test_temp_dir_remove(folder);
 }
 
 static int off(void **state)
@@ -217,8 +216,8 @@ static void folders_are_made(void **state)
     snprintf(path, sizeof(path), "%s/f/x", folder); /* below a file */
     assert_int_equal(gtm_fs_mkdirs(path, 0700, &err), GTM_EINVAL);
     assert_int_equal(gtm_fs_mkdirs("", 0700, &err), GTM_EINVAL);
-    snprintf(path, sizeof(path), "rm -r %s/a", folder);
-    assert_int_equal(system(path), 0);
+    snprintf(path, sizeof(path), "%s/a", folder);
+    assert_int_equal(test_temp_dir_remove(path), 0);
 }
 
 static void paths_are_joined_and_split(void **state)

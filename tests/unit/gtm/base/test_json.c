@@ -44,67 +44,68 @@ static void assert_prints(const struct gtm_json *json, const char *want)
 }
 
 /* lint: size — one table of cases */
+static const struct {
+    const char *text;
+    unsigned line, col;
+} bad_texts[] = {
+    {"", 1, 1},
+    {"  ", 1, 3},
+    {"{}x", 1, 3},
+    {"1 2", 1, 3},
+    {"[1,]", 1, 4},
+    {"[,1]", 1, 2},
+    {"[1 2]", 1, 4},
+    {"[1", 1, 3},
+    {"{\"a\":1,}", 1, 8},
+    {"{\"a\" 1}", 1, 6},
+    {"{\"a\":}", 1, 6},
+    {"{a:1}", 1, 2},
+    {"{'a':1}", 1, 2},
+    {"{\"a\":1,\n \"a\":2}", 2, 2},
+    {"{\"a\":1,\"\\u0061\":2}", 1, 8}, /* the same key, escaped */
+    {"{\"x\":{\"k\":1},\"y\":[{\"k\":1,\"k\":1}]}", 1, 26},
+    {"\"\\u0000\"", 1, 2},
+    {"{\"a\\u0000b\":1}", 1, 4},
+    {"\"\xff\"", 1, 2},
+    {"\"\xc3\xa9\xed\xa0\x80\"", 1, 3}, /* columns count characters */
+    {"\"\\ud800\"", 1, 2},
+    {"\"\\ud800\\u0041\"", 1, 2},
+    {"\"\\udc00\"", 1, 2},
+    {"\"\\x41\"", 1, 2},
+    {"\"\\u12g4\"", 1, 2},
+    {"\"\\u12", 1, 2},
+    {"\"abc", 1, 1},
+    {"\"abc\\", 1, 5},
+    {"\"a\nb\"", 1, 3},
+    {"\"a\tb\"", 1, 3},
+    {"01", 1, 2},
+    {"-", 1, 2},
+    {"+1", 1, 1},
+    {".5", 1, 1},
+    {"1.", 1, 3},
+    {"1.e5", 1, 3},
+    {"1e", 1, 3},
+    {"1e+", 1, 4},
+    {"0x10", 1, 2},
+    {"NaN", 1, 1},
+    {"Infinity", 1, 1},
+    {"nul", 1, 1},
+    {"nulL", 1, 1},
+    {"True", 1, 1},
+    {"truefalse", 1, 5},
+    {"[1e400]", 1, 2},
+    {"[-1e400]", 1, 2},
+    {"\xef\xbb\xbf{}", 1, 1}, /* byte order mark */
+    {"// x\n1", 1, 1},
+    {"[1]\f", 1, 4},
+    {"]", 1, 1},
+};
+
 static void what_is_strict_is_refused_with_its_place(void **state)
 {
-    static const struct {
-        const char *text;
-        unsigned line, col;
-    } cases[] = {
-        {"", 1, 1},
-        {"  ", 1, 3},
-        {"{}x", 1, 3},
-        {"1 2", 1, 3},
-        {"[1,]", 1, 4},
-        {"[,1]", 1, 2},
-        {"[1 2]", 1, 4},
-        {"[1", 1, 3},
-        {"{\"a\":1,}", 1, 8},
-        {"{\"a\" 1}", 1, 6},
-        {"{\"a\":}", 1, 6},
-        {"{a:1}", 1, 2},
-        {"{'a':1}", 1, 2},
-        {"{\"a\":1,\n \"a\":2}", 2, 2},
-        {"{\"a\":1,\"\\u0061\":2}", 1, 8}, /* the same key, escaped */
-        {"{\"x\":{\"k\":1},\"y\":[{\"k\":1,\"k\":1}]}", 1, 26},
-        {"\"\\u0000\"", 1, 2},
-        {"{\"a\\u0000b\":1}", 1, 4},
-        {"\"\xff\"", 1, 2},
-        {"\"\xc3\xa9\xed\xa0\x80\"", 1, 3}, /* columns count characters */
-        {"\"\\ud800\"", 1, 2},
-        {"\"\\ud800\\u0041\"", 1, 2},
-        {"\"\\udc00\"", 1, 2},
-        {"\"\\x41\"", 1, 2},
-        {"\"\\u12g4\"", 1, 2},
-        {"\"\\u12", 1, 2},
-        {"\"abc", 1, 1},
-        {"\"abc\\", 1, 5},
-        {"\"a\nb\"", 1, 3},
-        {"\"a\tb\"", 1, 3},
-        {"01", 1, 2},
-        {"-", 1, 2},
-        {"+1", 1, 1},
-        {".5", 1, 1},
-        {"1.", 1, 3},
-        {"1.e5", 1, 3},
-        {"1e", 1, 3},
-        {"1e+", 1, 4},
-        {"0x10", 1, 2},
-        {"NaN", 1, 1},
-        {"Infinity", 1, 1},
-        {"nul", 1, 1},
-        {"nulL", 1, 1},
-        {"True", 1, 1},
-        {"truefalse", 1, 5},
-        {"[1e400]", 1, 2},
-        {"[-1e400]", 1, 2},
-        {"\xef\xbb\xbf{}", 1, 1}, /* byte order mark */
-        {"// x\n1", 1, 1},
-        {"[1]\f", 1, 4},
-        {"]", 1, 1},
-    };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        assert_refused(cases[i].text, strlen(cases[i].text), GTM_EPARSE, cases[i].line,
-                       cases[i].col);
+    for (size_t i = 0; i < sizeof(bad_texts) / sizeof(bad_texts[0]); i++)
+        assert_refused(bad_texts[i].text, strlen(bad_texts[i].text), GTM_EPARSE, bad_texts[i].line,
+                       bad_texts[i].col);
     assert_refused("1\0", 2, GTM_EPARSE, 1, 2);
     assert_refused("\"a\0b\"", 5, GTM_EPARSE, 1, 3);
     assert_refused("[1\0]", 4, GTM_EPARSE, 1, 3);

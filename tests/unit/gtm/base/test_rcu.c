@@ -16,7 +16,8 @@
 #include <cmocka.h>
 
 #define READERS 3
-/* On a busy machine a grace period of the twin lasts as long as a reader waits for its processor. */
+/* On a busy machine a grace period of the twin lasts as long as a reader waits for its processor.
+ */
 #ifdef GTM_RCU_C11
 #define ROUNDS 200
 #else

@@ -7,4 +7,4 @@
 #include "gtm/base/rcu.c" /* NOLINT: the library holds it only in ThreadSanitizer builds */
 #endif
 
-#include "test_rcu.c" /* NOLINT */
+#include "tests/unit/gtm/base/test_rcu.c" /* NOLINT */

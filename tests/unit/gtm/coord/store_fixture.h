@@ -3,8 +3,8 @@
  * A store in a folder of its own for each test, commits that are waited for, and what tests
  * compare.
  */
-#ifndef GTM_TESTS_UNIT_COORD_STORE_FIXTURE_H
-#define GTM_TESTS_UNIT_COORD_STORE_FIXTURE_H
+#ifndef GTM_TESTS_UNIT_GTM_COORD_STORE_FIXTURE_H
+#define GTM_TESTS_UNIT_GTM_COORD_STORE_FIXTURE_H
 
 #include "gtm/coord/store_file.h"
 
@@ -12,6 +12,7 @@
 #include "gtm/base/fs.h"
 #include "gtm/base/loop.h"
 #include "gtm/base/mem.h"
+#include "tests/support/temp_dir.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -28,7 +29,7 @@
 
 #include <cmocka.h>
 
-static char dir[64], file[96];
+static char dir[TEST_TEMP_DIR_BYTES], file[96];
 static struct gtm_loop *loop;
 static struct gtm_store *store;
 static struct gtm_error damage;
@@ -56,8 +57,8 @@ static inline void reopen(void)
 
 static inline int setup(void **state)
 {
-    snprintf(dir, sizeof(dir), "/tmp/gtm-test-store-XXXXXX");
-    if (!mkdtemp(dir))
+    (void)state;
+    if (test_temp_dir_make("store", dir) != 0)
         return -1;
     snprintf(file, sizeof(file), "%s/%s", dir, GTM_STORE_FILE_NAME);
     loop = gtm_loop_new();
@@ -66,13 +67,12 @@ static inline int setup(void **state)
 
 static inline int teardown(void **state)
 {
+    (void)state;
     gtm_fs_fail_at(0, 0);
     gtm_mem_fail_at(0, 0);
     close_store();
     gtm_loop_free(loop);
-    char command[100];
-    snprintf(command, sizeof(command), "rm -rf %s", dir);
-    return system(command);
+    return test_temp_dir_remove(dir);
 }
 
 /* --- what a commit came to --- */

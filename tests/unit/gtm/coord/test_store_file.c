@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store_fixture.h"
+#include "tests/unit/gtm/coord/store_fixture.h"
 
 static void what_is_put_is_there_after_a_restart(void **state)
 {

@@ -2,7 +2,7 @@
  *
  * The standalone store when the disk, the memory, the file or the process fails.
  */
-#include "store_fixture.h"
+#include "tests/unit/gtm/coord/store_fixture.h"
 
 static void every_disk_step_may_fail(void **state)
 {
@@ -158,6 +158,21 @@ static void one_process_at_a_time(void **state)
     assert_int_equal(open_store(), 0);
 }
 
+static void left_overs_of_a_crash_are_removed(void **state)
+{
+    char mine[100], other[100];
+    struct gtm_error err = {0};
+    must_put("k", "1");
+    snprintf(mine, sizeof(mine), "%s/." GTM_STORE_FILE_NAME ".aB3xYz", dir);
+    snprintf(other, sizeof(other), "%s/." GTM_STORE_FILE_NAME ".backup-of-mine", dir);
+    assert_int_equal(gtm_fs_write_atomic(mine, "half", 4, 0600, &err), 0);
+    assert_int_equal(gtm_fs_write_atomic(other, "x", 1, 0600, &err), 0);
+    reopen();
+    assert_int_equal(access(mine, F_OK), -1);
+    assert_int_equal(access(other, F_OK), 0);
+    assert_list("", "k=1;");
+}
+
 /* The writer is killed at an arbitrary moment: everything that it was told is durable is there, and
  * nothing is torn. */
 static void a_killed_writer_loses_nothing_acknowledged(void **state)
@@ -218,6 +233,7 @@ int main(void)
         STORE_TEST(damaged_files_never_replace_each_other),
         STORE_TEST(a_newer_format_is_left_alone),
         STORE_TEST(one_process_at_a_time),
+        STORE_TEST(left_overs_of_a_crash_are_removed),
         STORE_TEST(a_killed_writer_loses_nothing_acknowledged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
