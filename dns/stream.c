@@ -245,18 +245,20 @@ static void on_output(struct evbuffer *buffer, const struct evbuffer_cb_info *in
 
 static void identify(struct client *c, const struct sockaddr_storage *addr)
 {
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    memcpy(&v4, addr, sizeof(v4));
+    memcpy(&v6, addr, sizeof(v6));
     c->who.proto = DNS_PROTO_TCP;
-    const struct sockaddr_in *v4 = (const void *)addr;
-    const struct sockaddr_in6 *v6 = (const void *)addr;
     if (addr->ss_family == AF_INET) {
         c->who.family = 4;
-        memcpy(c->who.addr, &v4->sin_addr, 4);
-    } else if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
+        memcpy(c->who.addr, &v4.sin_addr, 4);
+    } else if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) {
         c->who.family = 4;
-        memcpy(c->who.addr, v6->sin6_addr.s6_addr + 12, 4);
+        memcpy(c->who.addr, v6.sin6_addr.s6_addr + 12, 4);
     } else {
         c->who.family = 6;
-        memcpy(c->who.addr, v6->sin6_addr.s6_addr, 16);
+        memcpy(c->who.addr, v6.sin6_addr.s6_addr, 16);
     }
 }
 

@@ -136,11 +136,13 @@ static int skip_escape(struct dns__lex *lex)
 /* Moves lex->p from behind the opening mark at column col to the closing one. */
 static int skip_quoted(struct dns__lex *lex, uint32_t col)
 {
+    const char *start = lex->p;
     while (lex->p < lex->end) {
         switch (class_of(*lex->p)) {
         case QUOTE:
             return 0;
         case NEWLINE:
+            lex->p = start; /* a parenthesis behind the mark was meant as one */
             fail(lex, col, "quoted string has no end on its line: expected '\"'");
             return -1;
         case ESCAPE:

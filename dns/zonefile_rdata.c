@@ -136,14 +136,15 @@ int dns__rd_put32(struct dns__rd *rd, uint32_t v)
 static int field_mnemonic(struct dns__rd *rd, unsigned octets, const char *what,
                           ldns_status (*parse)(ldns_rdf **, const char *))
 {
-    if (rd->i < rd->count && !rd->tokens[rd->i].quoted && rd->tokens[rd->i].len > 0 &&
-        rd->tokens[rd->i].text[0] >= '0' && rd->tokens[rd->i].text[0] <= '9')
-        return dns__field_int(rd, octets, what);
     const struct dns__token *token = dns__rd_word(rd, what);
     char word[32] = "", show[DNS__SHOW_BYTES];
     ldns_rdf *rdf = NULL;
     if (!token)
         return GTM_EPARSE;
+    if (token->len > 0 && token->text[0] >= '0' && token->text[0] <= '9') {
+        rd->i--; /* read it as a number */
+        return dns__field_int(rd, octets, what);
+    }
     if (token->len < sizeof(word) && token->text[0] != '-' && token->text[0] != '+')
         memcpy(word, token->text, token->len);
     if (word[0] == '\0' || parse(&rdf, word) != LDNS_STATUS_OK || !rdf ||

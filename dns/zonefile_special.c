@@ -86,8 +86,8 @@ static uint8_t loc_precision(int64_t cm)
 
 int dns__field_loc(struct dns__rd *rd)
 {
-    uint32_t latitude, longitude;
-    int64_t altitude, cm[3] = {100, 1000000, 1000}; /* size, horizontal, vertical precision */
+    uint32_t latitude = 0, longitude = 0;
+    int64_t altitude = 0, cm[3] = {100, 1000000, 1000}; /* size, horizontal, vertical precision */
     char show[DNS__SHOW_BYTES];
     int rc = loc_angle(rd, 90, "NS", &latitude);
     if (rc == GTM_OK)

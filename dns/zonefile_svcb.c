@@ -44,9 +44,9 @@ static bool parse_key(const char *text, size_t len, uint16_t *ret_key, bool *ret
 {
     uint64_t number;
     *ret_generic = false;
-    for (uint16_t i = 0; i < sizeof(key_names) / sizeof(key_names[0]); i++) {
+    for (size_t i = 0; i < sizeof(key_names) / sizeof(key_names[0]); i++) {
         if (strlen(key_names[i]) == len && memcmp(key_names[i], text, len) == 0) {
-            *ret_key = i;
+            *ret_key = (uint16_t)i;
             return true;
         }
     }
