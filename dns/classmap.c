@@ -35,9 +35,9 @@ static int class_of(struct builder *builder, uint32_t loc, uint32_t set, uint32_
         return rc;
     if (*place == DNS__HASH_NONE) {
         const struct dns__label_set *labels = &builder->sets.sets[set];
-        *place =
-            builder->classify(builder->ctx, builder->db ? &builder->db->locations[loc] : &unknown,
-                              builder->sets.labels + labels->at, labels->count);
+        *place = builder->classify(
+            builder->ctx, builder->db ? &builder->db->locations[loc] : &unknown,
+            labels->count ? builder->sets.labels + labels->at : NULL, labels->count);
         if (*place >= DNS_CLASSES_MAX) {
             *place = 0;
             return GTM_ELIMIT;
