@@ -144,7 +144,7 @@ int coord__snapshot_parse(const char *text, size_t len,
     int64_t keys = 0;
     for (unsigned number = 2; rc == GTM_OK && line < end; number++, keys++) {
         const char *stop = memchr(line, '\n', (size_t)(end - line));
-        struct coord__record record;
+        struct coord__record record = {0};
         struct gtm_json *json = NULL;
         rc = stop ? parse_record(line, (size_t)(stop - line), number, &record, &json, err)
                   : corrupt(err, number, "incomplete line");
