@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -173,6 +174,31 @@ static void a_stuck_reader_does_not_block(void **state)
     gtm_free(text);
 }
 
+/* On a terminal a line is text; nothing that could steer the terminal gets through. */
+static void a_terminal_gets_text(void **state)
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY), saved = dup(STDERR_FILENO);
+    assert_true(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    int slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+    assert_true(slave >= 0);
+    gtm_log_set_sink(NULL, NULL);
+    gtm_log_set_node("n1");
+    dup2(slave, STDERR_FILENO);
+    gtm_log(GTM_LOG_WARN, "dns", "zone\x1b[31m", gtm_kv_str("zone", "example.com"),
+            gtm_kv_str("why", "two words\x1b[0m"), gtm_kv_int("n", 3), gtm_kv_str("empty", ""));
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    char text[1000];
+    ssize_t n = read(master, text, sizeof(text) - 1);
+    assert_true(n > 26);
+    text[n] = '\0';
+    text[strcspn(text, "\r\n")] = '\0';
+    assert_string_equal(text + 24, " warn  dns: zone\\u001b[31m node=n1 zone=example.com "
+                                   "why=\"two words\\u001b[0m\" n=3 empty=\"\"");
+    close(slave);
+    close(master);
+}
+
 static void *many(void *arg)
 {
     for (int i = 0; i < 200; i++)
@@ -204,6 +230,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(it_works_without_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(noise_is_limited, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stuck_reader_does_not_block, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_terminal_gets_text, setup, teardown),
         cmocka_unit_test_setup_teardown(threads_do_not_mix, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
