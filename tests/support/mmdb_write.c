@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A record while the tree is built: nothing, an inner node, or data. */
 #define RECORD_EMPTY 0u
@@ -238,6 +239,7 @@ void mmdb_writer_finish(const struct mmdb_writer *w, struct mmdb_bytes *ret)
 
 void mmdb_save(const struct mmdb_bytes *bytes, const char *path)
 {
+    unlink(path); /* a file system may flush to disk when a file is cut to nothing and refilled */
     FILE *f = fopen(path, "wb");
     if (!f || fwrite(bytes->data, 1, bytes->len, f) != bytes->len || fclose(f) != 0) {
         perror(path);
