@@ -14,9 +14,13 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-/* Registered types that this ldns does not know by name. */
+/* Registered types that this ldns does not know by name, or not rightly, and their kin. */
 enum {
     TYPE_NSAP_PTR = 23,
+    TYPE_KEY = 25,
+    TYPE_NINFO = 56,
+    TYPE_RKEY = 57,
+    TYPE_CAA = 257,
     TYPE_AVC = 258,
     TYPE_AMTRELAY = 260,
     TYPE_RESINFO = 261,
@@ -27,12 +31,12 @@ static const struct {
     const char *name;
     uint16_t type;
 } type_names[] = {
-    {"A", DNS_TYPE_A},         {"AAAA", DNS_TYPE_AAAA},     {"NS", DNS_TYPE_NS},
-    {"CNAME", DNS_TYPE_CNAME}, {"PTR", DNS_TYPE_PTR},       {"MX", DNS_TYPE_MX},
-    {"TXT", DNS_TYPE_TXT},     {"SRV", DNS_TYPE_SRV},       {"SOA", DNS_TYPE_SOA},
-    {"RRSIG", DNS_TYPE_RRSIG}, {"NSEC3", DNS_TYPE_NSEC3},   {"NSEC", DNS_TYPE_NSEC},
-    {"AVC", TYPE_AVC},         {"AMTRELAY", TYPE_AMTRELAY}, {"RESINFO", TYPE_RESINFO},
-    {"WALLET", TYPE_WALLET},
+    {"A", DNS_TYPE_A},           {"AAAA", DNS_TYPE_AAAA},   {"NS", DNS_TYPE_NS},
+    {"CNAME", DNS_TYPE_CNAME},   {"PTR", DNS_TYPE_PTR},     {"MX", DNS_TYPE_MX},
+    {"TXT", DNS_TYPE_TXT},       {"SRV", DNS_TYPE_SRV},     {"SOA", DNS_TYPE_SOA},
+    {"RRSIG", DNS_TYPE_RRSIG},   {"NSEC3", DNS_TYPE_NSEC3}, {"NSEC", DNS_TYPE_NSEC},
+    {"AVC", TYPE_AVC},           {"NINFO", TYPE_NINFO},     {"RKEY", TYPE_RKEY},
+    {"AMTRELAY", TYPE_AMTRELAY}, {"RESINFO", TYPE_RESINFO}, {"WALLET", TYPE_WALLET},
 };
 
 static bool in_zones(uint64_t type)
@@ -254,7 +258,9 @@ static int parse_field(struct dns__rd *rd, ldns_rdf_type field, bool last)
 /* The descriptor of a type that this ldns describes, else NULL. */
 static const ldns_rr_descriptor *describe(uint16_t type)
 {
-    if (type == TYPE_AVC || type == TYPE_RESINFO || type == TYPE_WALLET)
+    if (type == TYPE_RKEY)
+        return ldns_rr_descript(TYPE_KEY);
+    if (type == TYPE_NINFO || type == TYPE_AVC || type == TYPE_RESINFO || type == TYPE_WALLET)
         return ldns_rr_descript(DNS_TYPE_TXT); /* the same layout */
     if (type == TYPE_NSAP_PTR)
         return ldns_rr_descript(DNS_TYPE_PTR); /* RFC 1706 6; ldns takes it for a string */
@@ -306,7 +312,8 @@ static bool reads_back(const struct dns__rd *rd, uint16_t type, const ldns_rr_de
     if (ldns_wire2rr(&rr, wire, len, &used, LDNS_SECTION_ANSWER) != LDNS_STATUS_OK)
         return false;
     size_t fields = ldns_rr_rd_count(rr);
-    bool ok = used == len && fields >= ldns_rr_descriptor_minimum(desc);
+    bool may_be_empty = type == TYPE_CAA; /* its value (RFC 8659 4.1); ldns counts it out */
+    bool ok = used == len && fields + may_be_empty >= ldns_rr_descriptor_minimum(desc);
     for (size_t i = 0; ok && i < fields; i++) {
         const ldns_rdf *rdf = ldns_rr_rdf(rr, i);
         size_t octets = rdf ? ldns_rdf_size(rdf) : 0;
@@ -382,7 +389,7 @@ int dns__rdata_parse(struct dns__rd *rd, uint16_t type)
     if (rd->i < rd->count)
         return dns__rd_fail(rd, &rd->tokens[rd->i], "expected the end of the record, not \"%s\"",
                             dns__token_show(&rd->tokens[rd->i], show));
-    bool known = desc && type != TYPE_NSAP_PTR && type <= 257;
+    bool known = desc && desc == ldns_rr_descript(type); /* not the layout of another type */
     const char *wrong = type == DNS_TYPE_SVCB || type == DNS_TYPE_HTTPS ? svcb_check(rd) : NULL;
     if (wrong)
         return dns__rd_fail(rd, first, "%s", wrong);
