@@ -4,7 +4,9 @@
  */
 #include "tests/support/build_intent.h"
 
+#include "gtm/base/map.h"
 #include "gtm/base/mem.h"
+#include "gtm/model/intent_later.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -32,10 +34,21 @@ static char *copy_of(const char *s)
     return copy;
 }
 
+/* Makes gtm_intent_find know the name. */
+static void remember(struct gtm_intent *intent, enum gtm_ref_kind kind, const char *name,
+                     size_t count)
+{
+    struct gtm_map **map = &intent->later->names[kind];
+    if (!*map)
+        *map = gtm_map_new();
+    if (!*map || gtm_map_put(*map, name, (void *)(uintptr_t)count, NULL) != GTM_OK)
+        abort();
+}
+
 struct gtm_intent *build_intent(void)
 {
     struct gtm_intent *intent = gtm_calloc(1, sizeof(*intent));
-    if (!intent)
+    if (!intent || !(intent->later = gtm_calloc(1, sizeof(*intent->later))))
         abort();
     intent->refs = 1;
     intent->path = copy_of("built.yaml");
@@ -84,6 +97,9 @@ void build_free(struct gtm_intent *intent)
     gtm_free(intent->pools);
     gtm_free(intent->policies);
     gtm_free(intent->zones);
+    for (unsigned kind = 0; kind < GTM_REF_KIND_COUNT; kind++)
+        gtm_map_free(intent->later->names[kind], NULL);
+    gtm_free(intent->later);
     gtm_free(intent->path);
     gtm_free(intent);
 }
@@ -93,6 +109,7 @@ unsigned build_region_nowhere(struct gtm_intent *intent, const char *name)
     struct gtm_region *r = ADD(intent->regions, intent->regions_count);
     r->name = copy_of(name);
     r->capacity_requests_per_s = -1;
+    remember(intent, GTM_REF_REGION, name, intent->regions_count);
     return (unsigned)intent->regions_count - 1;
 }
 
@@ -111,6 +128,7 @@ unsigned build_pool(struct gtm_intent *intent, const char *name)
     p->name = copy_of(name);
     p->monitors_count = 1; /* somebody checks it: a carry-over keeps its health */
     p->monitors = gtm_calloc(1, sizeof(*p->monitors));
+    remember(intent, GTM_REF_POOL, name, intent->pools_count);
     return (unsigned)intent->pools_count - 1;
 }
 
@@ -137,6 +155,7 @@ unsigned build_policy(struct gtm_intent *intent, const char *name, enum gtm_stee
     p->pool = pool >= 0 ? (unsigned)pool : 0;
     p->answers = 1;
     p->ttl_s = 30;
+    remember(intent, GTM_REF_POLICY, name, intent->policies_count);
     return (unsigned)intent->policies_count - 1;
 }
 
@@ -215,6 +234,7 @@ unsigned build_zone(struct gtm_intent *intent, const char *name, const char *fil
     struct gtm_zone_conf *z = ADD(intent->zones, intent->zones_count);
     z->name = copy_of(name);
     z->file = copy_of(file);
+    remember(intent, GTM_REF_ZONE, name, intent->zones_count);
     return (unsigned)intent->zones_count - 1;
 }
 
