@@ -22,8 +22,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-static const double bucket_bounds_s[GTM_API_BUCKETS_COUNT] = {0.001, 0.005, 0.025, 0.1,
-                                                              0.5,   2.5,   10};
+const double gtm_api__bounds_s[GTM_API_BUCKETS_COUNT] = {0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10};
 
 /* --- the end of a request --- */
 
@@ -47,7 +46,7 @@ static void count(struct gtm_api_req *req, int status)
     stats->count++;
     stats->sum_us += us;
     for (size_t i = 0; i < GTM_API_BUCKETS_COUNT; i++)
-        stats->buckets[i] += (double)us / 1e6 <= bucket_bounds_s[i];
+        stats->buckets[i] += (double)us / 1e6 <= gtm_api__bounds_s[i];
     for (size_t i = 0; i < GTM_API_CODES_MAX; i++) {
         if (stats->codes[i].code == status || stats->codes[i].code == 0) {
             stats->codes[i].code = status;
@@ -498,56 +497,4 @@ void gtm_api_add_time(struct gtm_json *object, const char *key, int64_t wall_ms)
 {
     char text[GTM_TIME_TEXT_BYTES];
     gtm_json_add_str(object, key, wall_ms ? gtm_time_format(wall_ms, text) : NULL);
-}
-
-/* --- metrics --- */
-
-static void metrics_of(const struct gtm_api_listener *listener, size_t row, struct gtm_metrics *m)
-{
-    const struct gtm_api_stats *stats = &listener->stats[row];
-    const struct gtm_api_route *route =
-        row < listener->routes_count ? &listener->routes[row] : NULL;
-    for (size_t i = 0; i < GTM_API_CODES_MAX && stats->codes[i].code; i++) {
-        char code[16];
-        snprintf(code, sizeof(code), "%d", stats->codes[i].code);
-        gtm_metrics_sample(m, (double)stats->codes[i].count, "route", route ? route->path : "none",
-                           "method", route ? gtm_api_method_word(route->method) : "other", "code",
-                           code, NULL);
-    }
-}
-
-static void durations_of(const struct gtm_api_listener *listener, size_t row, struct gtm_metrics *m)
-{
-    const struct gtm_api_stats *stats = &listener->stats[row];
-    if (!stats->count)
-        return;
-    const struct gtm_api_route *route = &listener->routes[row];
-    const char *method = gtm_api_method_word(route->method);
-    for (size_t i = 0; i < GTM_API_BUCKETS_COUNT; i++) {
-        char le[16];
-        snprintf(le, sizeof(le), "%g", bucket_bounds_s[i]);
-        gtm_metrics_sample_suffix(m, "_bucket", (double)stats->buckets[i], "route", route->path,
-                                  "method", method, "le", le, NULL);
-    }
-    gtm_metrics_sample_suffix(m, "_bucket", (double)stats->count, "route", route->path, "method",
-                              method, "le", "+Inf", NULL);
-    gtm_metrics_sample_suffix(m, "_sum", (double)stats->sum_us / 1e6, "route", route->path,
-                              "method", method, NULL);
-    gtm_metrics_sample_suffix(m, "_count", (double)stats->count, "route", route->path, "method",
-                              method, NULL);
-}
-
-void gtm_api_metrics(const struct gtm_api *api, struct gtm_metrics *m)
-{
-    gtm_metrics_family(m, "gtm_api_requests_total", "counter", "API requests answered.");
-    for (size_t l = 0; l < GTM_API_LISTENERS; l++)
-        for (size_t i = 0; api->listeners[l].stats && i <= api->listeners[l].routes_count; i++)
-            metrics_of(&api->listeners[l], i, m);
-    gtm_metrics_family(m, "gtm_api_request_duration_seconds", "histogram",
-                       "Time from a request's arrival to its answer.");
-    for (size_t l = 0; l < GTM_API_LISTENERS; l++)
-        for (size_t i = 0; api->listeners[l].stats && i < api->listeners[l].routes_count; i++)
-            durations_of(&api->listeners[l], i, m);
-    gtm_metrics_family(m, "gtm_api_connections", "gauge", "Open API connections.");
-    gtm_metrics_sample(m, api->connections, NULL);
 }

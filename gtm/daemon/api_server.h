@@ -18,6 +18,9 @@
 
 struct gtm_timer;
 
+/* Upper bounds of the buckets of durations, in seconds. */
+extern const double gtm_api__bounds_s[GTM_API_BUCKETS_COUNT];
+
 struct gtm_api_stats {
     struct {
         int code;

@@ -285,14 +285,23 @@ static void recall(const struct gtm_state *state, struct gtm_slot *slot)
     }
 }
 
+bool gtm_target_key(const struct gtm_intent *intent, size_t pool, size_t endpoint, unsigned monitor,
+                    enum gtm_family family, char ret_key[HEALTH_KEY_BYTES])
+{
+    const struct gtm_pool *p = &intent->pools[pool];
+    int n = snprintf(ret_key, HEALTH_KEY_BYTES, "%s/%s/%s/%d", p->name, p->endpoints[endpoint].name,
+                     intent->monitors[monitor].name, family == GTM_FAMILY_V4 ? 4 : 6);
+    return n > 0 && n < HEALTH_KEY_BYTES;
+}
+
 static int add_slot(const struct gtm_state *state, struct gtm_state_next *next,
                     struct gtm_slot slot)
 {
-    const struct gtm_intent *intent = next->facts->intent;
-    const struct gtm_pool *pool = &intent->pools[slot.pool];
-    slot.key =
-        gtm_asprintf("%s/%s/%s/%d", pool->name, pool->endpoints[slot.endpoint].name,
-                     intent->monitors[slot.monitor].name, slot.family == GTM_FAMILY_V4 ? 4 : 6);
+    char key[HEALTH_KEY_BYTES];
+    if (!gtm_target_key(next->facts->intent, slot.pool, slot.endpoint, slot.monitor, slot.family,
+                        key))
+        return GTM_ELIMIT;
+    slot.key = gtm_strdup(key);
     if (!slot.key)
         return GTM_ENOMEM;
     int rc = gtm_grow((void **)&next->slots, &next->slots_cap, next->slots_count + 1,

@@ -53,6 +53,10 @@ void gtm_state_next_free(struct gtm_state_next *next); /* NULL is fine */
  * state and live until the next commit. NULL: out of memory, or *ret_count is 0. */
 struct health_target *gtm_state_targets(const struct gtm_state *state, size_t *ret_count);
 
+/* The key of a target: "POOL/ENDPOINT/MONITOR/4"; false when it does not fit. */
+bool gtm_target_key(const struct gtm_intent *intent, size_t pool, size_t endpoint, unsigned monitor,
+                    enum gtm_family family, char ret_key[HEALTH_KEY_BYTES]);
+
 /* health_engine_opts.on_change with ctx = the state. Any thread. */
 void gtm_state_on_change(void *state, const struct health_report *report, enum gtm_health old);
 

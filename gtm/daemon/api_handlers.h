@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The handlers that the table of routes names: one file per noun. Each answers its request exactly
+ * once. The control thread.
+ */
+#ifndef GTM_DAEMON_API_HANDLERS_H
+#define GTM_DAEMON_API_HANDLERS_H
+
+#include "gtm/daemon/api.h"
+
+#include <stdint.h>
+
+/* api_node.c */
+void gtm_api_get_routes(struct gtm_api_req *req);
+void gtm_api_get_status(struct gtm_api_req *req);
+void gtm_api_get_problems(struct gtm_api_req *req);
+void gtm_api_get_events(struct gtm_api_req *req);
+void gtm_api_get_version(struct gtm_api_req *req);
+void gtm_api_get_node(struct gtm_api_req *req);
+/* Resident memory of this process; 0 = unknown. */
+int64_t gtm_api_rss_bytes(void);
+/* api_metrics.c */
+void gtm_api_get_metrics(struct gtm_api_req *req);
+void gtm_api_get_livez(struct gtm_api_req *req);
+void gtm_api_get_readyz(struct gtm_api_req *req);
+/* api_pools.c */
+void gtm_api_get_pools(struct gtm_api_req *req);
+void gtm_api_get_pool(struct gtm_api_req *req);
+void gtm_api_get_endpoints(struct gtm_api_req *req);
+void gtm_api_get_endpoint(struct gtm_api_req *req);
+void gtm_api_put_pool_admin(struct gtm_api_req *req);
+void gtm_api_put_endpoint_admin(struct gtm_api_req *req);
+void gtm_api_get_regions(struct gtm_api_req *req);
+/* api_health.c */
+void gtm_api_get_health(struct gtm_api_req *req);
+void gtm_api_post_health_check(struct gtm_api_req *req);
+/* api_zones.c */
+void gtm_api_get_zones(struct gtm_api_req *req);
+void gtm_api_get_zone(struct gtm_api_req *req);
+void gtm_api_get_records(struct gtm_api_req *req);
+/* api_policies.c */
+void gtm_api_get_policies(struct gtm_api_req *req);
+void gtm_api_get_policy(struct gtm_api_req *req);
+/* api_geo.c */
+void gtm_api_get_geo(struct gtm_api_req *req);
+void gtm_api_get_geo_lookup(struct gtm_api_req *req);
+void gtm_api_get_explain(struct gtm_api_req *req);
+/* api_config.c */
+void gtm_api_get_config(struct gtm_api_req *req);
+void gtm_api_get_config_schema(struct gtm_api_req *req);
+void gtm_api_post_config_validate(struct gtm_api_req *req);
+void gtm_api_post_reload(struct gtm_api_req *req);
+
+#endif

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * /metrics, /livez, /readyz. What belongs to the control thread is written there; what grows with
+ * the number of endpoints is written from a clone, on a helper thread when it is large. No client
+ * address and no name of a question is ever a label.
+ */
+#include "dns/server.h"
+#include "gtm/base/mem.h"
+#include "gtm/daemon/api_handlers.h"
+#include "gtm/daemon/api_objects.h"
+#include "gtm/daemon/daemon.h"
+#include "gtm/daemon/problems.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+static void one(struct gtm_metrics *m, const char *name, const char *type, const char *help,
+                double value)
+{
+    gtm_metrics_family(m, name, type, help);
+    gtm_metrics_sample(m, value, NULL);
+}
+
+/* --- process and node --- */
+
+static double open_files(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    double n = 0;
+    while (dir && readdir(dir))
+        n++;
+    if (dir)
+        closedir(dir);
+    return n > 3 ? n - 3 : 0; /* ".", ".." and the folder itself */
+}
+
+static void add_process(struct gtm_metrics *m, const struct gtmd *d)
+{
+    struct rusage usage;
+    if (!getrusage(RUSAGE_SELF, &usage))
+        one(m, "process_cpu_seconds_total", "counter", "User and system CPU time.",
+            (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
+    one(m, "process_resident_memory_bytes", "gauge", "Resident memory.",
+        (double)gtm_api_rss_bytes());
+    one(m, "process_start_time_seconds", "gauge", "Unix time of the start.",
+        (double)d->started_ms / 1000.0);
+    one(m, "process_open_fds", "gauge", "Open file descriptors.", open_files());
+    struct rlimit limit;
+    if (!getrlimit(RLIMIT_NOFILE, &limit))
+        one(m, "process_max_fds", "gauge", "Most file descriptors.", (double)limit.rlim_cur);
+}
+
+static void add_node(struct gtm_metrics *m, const struct gtmd *d)
+{
+    const struct gtm_reload_status *status = gtm_reload_status(d->reload);
+    gtm_metrics_family(m, "gtm_build_info", "gauge", "Always 1; the version is a label.");
+    gtm_metrics_sample(m, 1, "version", GTM_VERSION, NULL);
+    one(m, "gtm_ready", "gauge", "1 when answers are served.", d->phase == GTMD_SERVING);
+    one(m, "gtm_config_last_reload_successful", "gauge",
+        "1 when the last reload of the configuration went well.", status->config_ok);
+    one(m, "gtm_config_last_reload_success_timestamp_seconds", "gauge",
+        "Unix time of the last reload that did.",
+        (double)(status->config_ok_ms ? status->config_ok_ms : d->intent_loaded_ms) / 1000.0);
+    one(m, "gtm_state_revision", "gauge", "Revision of the answers.", (double)gtmd_revision(d));
+    int64_t since = 0;
+    one(m, "gtm_state_saved", "gauge", "1 when orders and last healths are on disk.",
+        gtm_state_unsaved(d->state, &since) == NULL);
+    struct gtm_problem_counts counts;
+    gtm_json_free(gtm_problems(d, &counts));
+    gtm_metrics_family(m, "gtm_problems", "gauge", "Problems now.");
+    gtm_metrics_sample(m, (double)counts.critical, "severity", "critical", NULL);
+    gtm_metrics_sample(m, (double)counts.warning, "severity", "warning", NULL);
+    gtm_metrics_sample(m, (double)counts.note, "severity", "note", NULL);
+}
+
+static void add_geo(struct gtm_metrics *m, const struct gtmd *d)
+{
+    const struct gtm_reload_status *status = gtm_reload_status(d->reload);
+    one(m, "gtm_geo_databases_ok", "gauge",
+        "1 when the geography databases as they are now are in force.", status->geo_ok);
+    one(m, "gtm_geo_loaded", "gauge", "1 when any geography is in force.", d->geo != NULL);
+    gtm_metrics_family(m, "gtm_geo_database_build_timestamp_seconds", "gauge",
+                       "Unix time of a database's build.");
+    for (size_t i = 0; d->geo && i < d->geo->count; i++)
+        gtm_metrics_sample(m, (double)d->geo->infos[i].built_s, "db", d->geo->paths[i], NULL);
+    struct gtm_compiled_info info = {0};
+    if (d->compiled)
+        gtm_compiled_info(d->compiled, &info);
+    one(m, "gtm_geo_class_maps", "gauge", "Class maps.", (double)info.maps);
+    one(m, "gtm_geo_class_map_bytes", "gauge", "Memory of the class maps.", (double)info.map_bytes);
+}
+
+/* --- DNS --- */
+
+static void add_dns_counters(struct gtm_metrics *m, const struct dns_counters *c)
+{
+    static const struct {
+        enum dns_counter counter;
+        const char *word;
+    } rcodes[] = {{DNS_CNT_NOERROR, "noerror"},   {DNS_CNT_FORMERR, "formerr"},
+                  {DNS_CNT_SERVFAIL, "servfail"}, {DNS_CNT_NXDOMAIN, "nxdomain"},
+                  {DNS_CNT_NOTIMP, "notimp"},     {DNS_CNT_REFUSED, "refused"},
+                  {DNS_CNT_BADVERS, "badvers"}};
+    gtm_metrics_family(m, "gtm_dns_requests_total", "counter", "DNS requests received.");
+    gtm_metrics_sample(m, (double)c->n[DNS_CNT_UDP], "proto", "udp", NULL);
+    gtm_metrics_sample(m, (double)c->n[DNS_CNT_TCP], "proto", "tcp", NULL);
+    gtm_metrics_family(m, "gtm_dns_questions_total", "counter", "Questions by type.");
+    gtm_metrics_sample(m, (double)c->n[DNS_CNT_TYPE_A], "qtype", "A", NULL);
+    gtm_metrics_sample(m, (double)c->n[DNS_CNT_TYPE_AAAA], "qtype", "AAAA", NULL);
+    gtm_metrics_sample(m, (double)c->n[DNS_CNT_TYPE_OTHER], "qtype", "other", NULL);
+    gtm_metrics_family(m, "gtm_dns_responses_total", "counter", "Answers by RCODE.");
+    for (size_t i = 0; i < sizeof(rcodes) / sizeof(rcodes[0]); i++)
+        gtm_metrics_sample(m, (double)c->n[rcodes[i].counter], "rcode", rcodes[i].word, NULL);
+    one(m, "gtm_dns_nodata_total", "counter", "Answers without data for an existing name.",
+        (double)c->n[DNS_CNT_NODATA]);
+    one(m, "gtm_dns_referrals_total", "counter", "Referrals to a delegated zone.",
+        (double)c->n[DNS_CNT_REFERRAL]);
+    one(m, "gtm_dns_dynamic_answers_total", "counter", "Answers chosen by a policy.",
+        (double)c->n[DNS_CNT_DYNAMIC]);
+    one(m, "gtm_dns_dropped_total", "counter", "Packets without an answer.",
+        (double)c->n[DNS_CNT_DROPPED]);
+    one(m, "gtm_dns_truncated_total", "counter", "Answers with TC.",
+        (double)c->n[DNS_CNT_TRUNCATED]);
+    one(m, "gtm_dns_edns_requests_total", "counter", "Requests with EDNS.",
+        (double)c->n[DNS_CNT_EDNS]);
+    one(m, "gtm_dns_ecs_requests_total", "counter", "Requests with a client subnet.",
+        (double)c->n[DNS_CNT_ECS]);
+    one(m, "gtm_dns_response_bytes_total", "counter", "Octets of answers.",
+        (double)c->n[DNS_CNT_BYTES_OUT]);
+}
+
+static void add_dns(struct gtm_metrics *m, const struct gtmd *d)
+{
+    if (d->dns) {
+        struct dns_counters counters;
+        dns_server_counters(d->dns, &counters);
+        add_dns_counters(m, &counters);
+        one(m, "gtm_dns_tcp_connections", "gauge", "Open TCP connections.",
+            dns_server_tcp_clients(d->dns));
+    }
+    struct gtm_publisher_info info;
+    gtm_publisher_info(d->publisher, &info);
+    one(m, "gtm_dns_views_total", "counter", "Views published.", (double)info.views);
+    one(m, "gtm_dns_fail_open_tables", "gauge",
+        "Policies (by TTL) that answer although nothing of theirs serves.", (double)info.fail_open);
+    one(m, "gtm_dns_fail_closed_tables", "gauge",
+        "Policies (by TTL) that answer SERVFAIL because nothing serves.", (double)info.fail_closed);
+    gtm_metrics_family(m, "gtm_zone_serial", "gauge", "Serial of a zone's SOA.");
+    for (size_t z = 0; d->compiled && z < d->intent->zones_count; z++) {
+        struct dns_zone_info zone;
+        dns_zone_info(gtm_compiled_zone(d->compiled, z), &zone);
+        gtm_metrics_sample(m, zone.serial, "zone", d->intent->zones[z].name, NULL);
+    }
+}
+
+/* --- endpoints, pools, regions: from facts only --- */
+
+static const char *state_word(const struct gtm_facts *facts, size_t p, size_t e)
+{
+    enum gtm_admin admin = gtm_states_effective(facts->states, p, e, GTM_FAMILY_V4).admin;
+    if (admin == GTM_ADMIN_DRAIN)
+        return "draining";
+    if (admin == GTM_ADMIN_DOWN)
+        return "disabled";
+    return gtm_health_word(gtm_facts_endpoint_health(facts, p, e));
+}
+
+static void add_states(struct gtm_metrics *m, const struct gtm_facts *facts)
+{
+    static const char *const words[] = {"up",      "degraded", "down",
+                                        "unknown", "draining", "disabled"};
+    gtm_metrics_family(m, "gtm_endpoint_state", "gauge", "1 for the state that an endpoint is in.");
+    for (size_t p = 0; p < facts->intent->pools_count; p++) {
+        const struct gtm_pool *pool = &facts->intent->pools[p];
+        for (size_t e = 0; e < pool->endpoints_count; e++) {
+            const char *now = state_word(facts, p, e);
+            for (size_t w = 0; w < sizeof(words) / sizeof(words[0]); w++)
+                gtm_metrics_sample(m, !strcmp(now, words[w]), "pool", pool->name, "endpoint",
+                                   pool->endpoints[e].name, "state", words[w], NULL);
+        }
+    }
+}
+
+static void add_groups(struct gtm_metrics *m, const struct gtm_facts *facts)
+{
+    const struct gtm_intent *intent = facts->intent;
+    gtm_metrics_family(m, "gtm_pool_endpoints", "gauge", "Endpoints of a pool.");
+    for (size_t p = 0; p < intent->pools_count; p++) {
+        gtm_metrics_sample(m, (double)intent->pools[p].endpoints_count, "pool",
+                           intent->pools[p].name, "state", "all", NULL);
+        gtm_metrics_sample(m, (double)gtm_facts_serving(facts, p), "pool", intent->pools[p].name,
+                           "state", "serving", NULL);
+    }
+    gtm_metrics_family(m, "gtm_pool_state", "gauge", "1 for the health that a pool has.");
+    for (size_t p = 0; p < intent->pools_count; p++)
+        for (unsigned h = 0; h < GTM_HEALTH_COUNT; h++)
+            gtm_metrics_sample(m, facts->pools[p].health == h, "pool", intent->pools[p].name,
+                               "state", gtm_health_word(h), NULL);
+    gtm_metrics_family(m, "gtm_region_state", "gauge", "1 for the health that a region has.");
+    for (size_t r = 0; r < intent->regions_count; r++)
+        for (unsigned h = 0; h < GTM_HEALTH_COUNT; h++)
+            gtm_metrics_sample(m, facts->regions[r].health == h, "region", intent->regions[r].name,
+                               "state", gtm_health_word(h), NULL);
+    size_t it = 0, endpoints = 0, pools = 0;
+    const char *key;
+    while (gtm_map_next(facts->overrides.map, &it, &key, NULL)) {
+        if (!strncmp(key, "pool/", 5))
+            pools++;
+        else
+            endpoints++;
+    }
+    gtm_metrics_family(m, "gtm_overrides_active", "gauge", "Operators' orders in force.");
+    gtm_metrics_sample(m, (double)endpoints, "kind", "endpoint", NULL);
+    gtm_metrics_sample(m, (double)pools, "kind", "pool", NULL);
+}
+
+/* --- the answer --- */
+
+struct metrics_job {
+    struct gtm_api_req *req;
+    struct gtm_metrics m;
+    struct gtm_facts *facts;
+};
+
+static void metrics_work(void *arg)
+{
+    struct metrics_job *job = arg;
+    add_states(&job->m, job->facts);
+    add_groups(&job->m, job->facts);
+}
+
+static void metrics_done(void *arg)
+{
+    struct metrics_job *job = arg;
+    gtm_api_text(job->req, 200, "text/plain; version=0.0.4; charset=utf-8",
+                 gtm_buf_take(&job->m.out));
+    gtm_buf_fini(&job->m.out);
+    gtm_facts_free(job->facts);
+    gtm_free(job);
+}
+
+void gtm_api_get_metrics(struct gtm_api_req *req)
+{
+    struct gtmd *d = gtm_api_daemon(req);
+    struct metrics_job *job = gtm_calloc(1, sizeof(*job));
+    struct gtm_facts *facts = job ? gtm_facts_clone(gtm_state_facts(d->state)) : NULL;
+    if (!facts) {
+        gtm_free(job);
+        gtm_api_problem(req, 500, "internal", "out of memory");
+        return;
+    }
+    job->req = req;
+    job->facts = facts;
+    add_process(&job->m, d);
+    add_node(&job->m, d);
+    add_geo(&job->m, d);
+    add_dns(&job->m, d);
+    one(&job->m, "gtm_endpoint_transitions_total", "counter",
+        "Changes of an address's health merged since the start.",
+        (double)gtm_state_changes(d->state));
+    if (d->health)
+        health_engine_metrics(d->health, &job->m);
+    gtm_api_metrics(d->api, &job->m);
+    if (facts->endpoints > GTM_API_INLINE_ENDPOINTS &&
+        !gtm_loop_work(d->loop, metrics_work, metrics_done, job))
+        return;
+    metrics_work(job);
+    metrics_done(job);
+}
+
+void gtm_api_get_livez(struct gtm_api_req *req)
+{
+    gtm_api_text(req, 200, "text/plain", gtm_strdup("ok\n"));
+}
+
+void gtm_api_get_readyz(struct gtm_api_req *req)
+{
+    bool ready = gtm_api_daemon(req)->phase == GTMD_SERVING;
+    gtm_api_text(req, ready ? 200 : 503, "text/plain", gtm_strdup(ready ? "ok\n" : "starting\n"));
+}

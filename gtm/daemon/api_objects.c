@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See api_objects.h.
+ */
+#include "gtm/daemon/api_objects.h"
+
+#include "gtm/daemon/api.h"
+
+#include <arpa/inet.h>
+
+const char *gtm_family_word(enum gtm_family family)
+{
+    return family == GTM_FAMILY_V4 ? "ipv4" : "ipv6";
+}
+
+const char *gtm_endpoint_address(const struct gtm_endpoint *endpoint, enum gtm_family family,
+                                 char *out, size_t out_bytes)
+{
+    const void *addr = family == GTM_FAMILY_V4 ? (const void *)&endpoint->v4 : &endpoint->v6;
+    const char *text =
+        inet_ntop(family == GTM_FAMILY_V4 ? AF_INET : AF_INET6, addr, out, (socklen_t)out_bytes);
+    return text ? text : "";
+}
+
+struct gtm_json *gtm_api_admin(const struct gtm_override *override)
+{
+    struct gtm_json *one = gtm_json_object();
+    gtm_json_add_str(one, "state", gtm_admin_word(override ? override->admin : GTM_ADMIN_AUTO));
+    gtm_json_add_str(one, "owner", override ? override->owner : NULL);
+    gtm_json_add_str(one, "reason", override && override->reason[0] ? override->reason : NULL);
+    gtm_api_add_time(one, "since", override ? override->since_ms : 0);
+    gtm_api_add_time(one, "until", override ? override->until_ms : 0);
+    return one;
+}
+
+static void add_admin(struct gtm_json *one, const struct gtm_facts *facts, const char *pool,
+                      const char *endpoint)
+{
+    char key[GTM_OVERRIDE_KEY_BYTES];
+    const struct gtm_override *override = NULL;
+    if (gtm_override_key(pool, endpoint, key))
+        override = gtm_overrides_get(&facts->overrides, key);
+    gtm_json_add(one, "admin", gtm_api_admin(override));
+}
+
+static void add_address(struct gtm_json *list, const struct gtm_facts *facts, size_t p, size_t e,
+                        enum gtm_family family)
+{
+    const struct gtm_endpoint *endpoint = &facts->intent->pools[p].endpoints[e];
+    if (!gtm_endpoint_has(endpoint, family))
+        return;
+    char text[INET6_ADDRSTRLEN];
+    struct gtm_endpoint_state state = gtm_states_effective(facts->states, p, e, family);
+    struct gtm_json *one = gtm_json_append_object(list);
+    gtm_json_add_str(one, "family", gtm_family_word(family));
+    gtm_json_add_str(one, "address", gtm_endpoint_address(endpoint, family, text, sizeof(text)));
+    gtm_json_add_str(one, "health", gtm_health_word(state.health));
+    gtm_json_add_bool(one, "serves", gtm_states_serves(facts->states, p, e, family));
+    gtm_json_add_str(one, "reason", gtm_endpoint_state_reason(state));
+    gtm_api_add_time(one, "since", facts->since_ms[(facts->base[p] + e) * 2 + family]);
+}
+
+struct gtm_json *gtm_api_endpoint(const struct gtm_facts *facts, size_t p, size_t e)
+{
+    const struct gtm_pool *pool = &facts->intent->pools[p];
+    const struct gtm_endpoint *endpoint = &pool->endpoints[e];
+    struct gtm_json *one = gtm_json_object();
+    gtm_json_add_str(one, "pool", pool->name);
+    gtm_json_add_str(one, "name", endpoint->name);
+    gtm_json_add_str(one, "region", facts->intent->regions[endpoint->region].name);
+    gtm_json_add_i64(one, "weight", endpoint->weight);
+    if (endpoint->capacity_requests_per_s >= 0)
+        gtm_json_add_num(one, "capacity_requests_per_s", endpoint->capacity_requests_per_s);
+    else
+        gtm_json_add_null(one, "capacity_requests_per_s");
+    gtm_json_add_str(one, "health", gtm_health_word(gtm_facts_endpoint_health(facts, p, e)));
+    add_admin(one, facts, pool->name, endpoint->name);
+    gtm_json_add_str(
+        one, "effective_admin",
+        gtm_admin_word(gtm_states_effective(facts->states, p, e, GTM_FAMILY_V4).admin));
+    gtm_json_add_bool(one, "serves", gtm_facts_endpoint_serves(facts, p, e));
+    struct gtm_json *addresses = gtm_json_add_array(one, "addresses");
+    add_address(addresses, facts, p, e, GTM_FAMILY_V4);
+    add_address(addresses, facts, p, e, GTM_FAMILY_V6);
+    return one;
+}
+
+struct gtm_json *gtm_api_endpoints(const struct gtm_facts *facts, size_t pool)
+{
+    struct gtm_json *list = gtm_json_array();
+    for (size_t e = 0; e < facts->intent->pools[pool].endpoints_count; e++)
+        gtm_json_append(list, gtm_api_endpoint(facts, pool, e));
+    return list;
+}
+
+struct gtm_json *gtm_api_pool(const struct gtm_facts *facts, size_t p, bool with_endpoints)
+{
+    const struct gtm_pool *pool = &facts->intent->pools[p];
+    struct gtm_json *one = gtm_json_object();
+    gtm_json_add_str(one, "name", pool->name);
+    gtm_json_add_str(one, "health", gtm_health_word(facts->pools[p].health));
+    gtm_api_add_time(one, "since", facts->pools[p].since_ms);
+    add_admin(one, facts, pool->name, NULL);
+    struct gtm_json *monitors = gtm_json_add_array(one, "monitors");
+    for (size_t m = 0; m < pool->monitors_count; m++)
+        gtm_json_append_str(monitors, facts->intent->monitors[pool->monitors[m]].name);
+    gtm_json_add_i64(one, "endpoints_total", (int64_t)pool->endpoints_count);
+    gtm_json_add_i64(one, "endpoints_serving", (int64_t)gtm_facts_serving(facts, p));
+    gtm_json_add_i64(one, "serving_ipv4",
+                     (int64_t)gtm_facts_serving_family(facts, p, GTM_FAMILY_V4));
+    gtm_json_add_i64(one, "serving_ipv6",
+                     (int64_t)gtm_facts_serving_family(facts, p, GTM_FAMILY_V6));
+    if (with_endpoints)
+        gtm_json_add(one, "endpoints", gtm_api_endpoints(facts, p));
+    return one;
+}
+
+struct gtm_json *gtm_api_region(const struct gtm_facts *facts, size_t r)
+{
+    const struct gtm_region *region = &facts->intent->regions[r];
+    struct gtm_json *one = gtm_json_object();
+    gtm_json_add_str(one, "name", region->name);
+    if (region->has_location) {
+        gtm_json_add_num(one, "latitude", region->lat);
+        gtm_json_add_num(one, "longitude", region->lon);
+    } else {
+        gtm_json_add_null(one, "latitude");
+        gtm_json_add_null(one, "longitude");
+    }
+    gtm_json_add_str(one, "failure_domain", region->failure_domain);
+    gtm_json_add_str(one, "health", gtm_health_word(facts->regions[r].health));
+    size_t serving = 0, total = gtm_facts_region_endpoints(facts, r, &serving);
+    gtm_json_add_i64(one, "endpoints_total", (int64_t)total);
+    gtm_json_add_i64(one, "endpoints_serving", (int64_t)serving);
+    return one;
+}

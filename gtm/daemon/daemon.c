@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See daemon.h.
+ */
+#include "gtm/daemon/daemon.h"
+
+#include "dns/server.h"
+#include "gtm/base/log.h"
+#include "gtm/base/mem.h"
+#include "gtm/coord/store_file.h"
+#include "gtm/daemon/sdnotify.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define MMAP_THRESHOLD_BYTES (256 * 1024)
+
+/* --- the process --- */
+
+static void prepare_process(void)
+{
+    /* Large tables go back to the system when they are freed; glibc would raise the threshold by
+     * itself and keep them. Few threads allocate, so few arenas are enough. */
+    mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES);
+    mallopt(M_ARENA_MAX, 2);
+    signal(SIGPIPE, SIG_IGN);
+    struct rlimit limit;
+    if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int say(int exit_code, const char *text)
+{
+    fprintf(stderr, "gtmd: %s\n", text);
+    return exit_code;
+}
+
+static int say_error(int exit_code, const struct gtm_error *err)
+{
+    char text[GTM_ERROR_TEXT_BYTES + GTM_ERROR_FILE_BYTES + 32];
+    return say(exit_code, gtm_error_format(err, text, sizeof(text)));
+}
+
+/* --- callbacks --- */
+
+static void on_view(void *ctx, struct dns_view *view)
+{
+    struct gtmd *d = ctx;
+    if (d->dns)
+        dns_server_publish(d->dns, view);
+    else
+        dns_view_unref(view);
+}
+
+static int on_flip(void *ctx, const struct gtm_states *states, const struct gtm_touched *touched)
+{
+    struct gtmd *d = ctx;
+    if (!d->compiled)
+        return 0; /* starting: the first install takes the states as they are then */
+    struct gtm_error err = {0};
+    int rc = gtm_publisher_flip(d->publisher, states, touched, &err);
+    if (rc)
+        gtm_log_error(GTM_LOG_ERROR, "publish", "the old answers stay; trying again", &err);
+    return rc;
+}
+
+static void on_stop_signal(void *arg, int signum)
+{
+    struct gtmd *d = arg;
+    gtm_log(GTM_LOG_INFO, "daemon", "stopping", gtm_kv_str("signal", strsignal(signum)));
+    gtmd_stop(d, GTMD_OK);
+}
+
+static void on_hup(void *arg, int signum)
+{
+    (void)signum;
+    struct gtmd *d = arg;
+    if (gtm_reload_request(d->reload, false, NULL, NULL))
+        gtm_log0(GTM_LOG_ERROR, "config", "too many reloads are waiting");
+}
+
+static void on_second(void *arg)
+{
+    struct gtmd *d = arg;
+    struct dns_counters counters = {0};
+    if (d->dns)
+        dns_server_counters(d->dns, &counters);
+    d->queries_at = (d->queries_at + 1) % (GTMD_QPS_SECONDS + 1);
+    d->queries[d->queries_at] = counters.n[DNS_CNT_UDP] + counters.n[DNS_CNT_TCP];
+    if (d->queries_filled < GTMD_QPS_SECONDS)
+        d->queries_filled++;
+    gtm_timer_start(d->second, 1000);
+}
+
+static void on_watchdog(void *arg)
+{
+    struct gtmd *d = arg;
+    gtm_sdnotify("WATCHDOG=1");
+    gtm_timer_start(d->watchdog, d->watchdog_ms);
+}
+
+/* --- what others ask --- */
+
+void gtmd_stop(struct gtmd *d, int code)
+{
+    d->phase = GTMD_STOPPING;
+    if (d->exit_code == GTMD_OK)
+        d->exit_code = code;
+    gtm_sdnotify("STOPPING=1");
+    gtm_loop_stop(d->loop);
+}
+
+void gtmd_probe(struct gtmd *d)
+{
+    if (!d->health)
+        return;
+    size_t count = 0;
+    struct health_target *targets = gtm_state_targets(d->state, &count);
+    struct gtm_error err = {0};
+    int rc = count && !targets ? gtm_error_set(&err, GTM_ENOMEM, "out of memory")
+                               : health_engine_apply(d->health, targets, count, &err);
+    if (rc)
+        gtm_log_error(GTM_LOG_ERROR, "health", "the probes stay as they were", &err);
+    gtm_free(targets);
+}
+
+void gtmd_serve(struct gtmd *d)
+{
+    struct gtm_error err = {0};
+    if (d->dns && dns_server_start(d->dns, &err)) {
+        say_error(GTMD_FAILED, &err);
+        gtmd_stop(d, GTMD_FAILED);
+        return;
+    }
+    d->phase = GTMD_SERVING;
+    char cause[96];
+    snprintf(cause, sizeof(cause), "version %s, ready after %llu ms", GTM_VERSION,
+             (unsigned long long)(gtm_mono_ms(d->clock) - d->started_mono_ms));
+    gtm_events_add(d->events, &(struct gtm_event){.type = GTM_EVENT_STARTED,
+                                                  .level = GTM_LOG_INFO,
+                                                  .subject = "node",
+                                                  .cause = cause});
+    gtm_sdnotify("READY=1\nSTATUS=serving");
+    malloc_trim(0);
+}
+
+uint64_t gtmd_revision(const struct gtmd *d)
+{
+    struct gtm_publisher_info info = {0};
+    if (d->publisher)
+        gtm_publisher_info(d->publisher, &info);
+    return info.revision;
+}
+
+double gtmd_qps(const struct gtmd *d)
+{
+    unsigned n = d->queries_filled;
+    if (n == 0)
+        return 0;
+    unsigned then = (d->queries_at + GTMD_QPS_SECONDS + 1 - n) % (GTMD_QPS_SECONDS + 1);
+    return (double)(d->queries[d->queries_at] - d->queries[then]) / n;
+}
+
+/* --- start --- */
+
+static int load_files(struct gtmd *d, const char *node_path)
+{
+    struct gtm_diags diags = {0};
+    d->node_path = gtm_strdup(node_path);
+    d->node = d->node_path ? gtm_node_load(node_path, &diags) : NULL;
+    if (d->node && d->node->has_etcd)
+        gtm_diags_add(&diags, GTM_SEV_ERROR, node_path, 0, 0,
+                      "etcd: this version serves standalone nodes only; remove the section and "
+                      "set cluster_file");
+    else if (d->node)
+        d->intent = gtm_intent_load(d->node->cluster_file, &diags);
+    gtm_diags_print(&diags, stderr);
+    bool ok = d->node && d->intent && !diags.errors;
+    gtm_diags_fini(&diags);
+    return ok ? GTMD_OK : GTMD_USAGE;
+}
+
+static int open_store(struct gtmd *d)
+{
+    struct gtm_error damage = {0}, err = {0};
+    int rc = gtm_store_file_open(d->loop, d->node->data_dir, &d->store, &damage, &err);
+    if (rc)
+        return say_error(GTMD_FAILED, &err);
+    if (damage.code)
+        gtm_log_error(GTM_LOG_ERROR, "state",
+                      "the saved state is damaged: orders and last healths start empty", &damage);
+    return GTMD_OK;
+}
+
+static int open_sockets(struct gtmd *d)
+{
+    struct gtm_error err = {0};
+    if (d->node->roles & GTM_ROLE_DNS) {
+        struct dns_listen listen[GTM_LISTEN_MAX];
+        size_t n =
+            d->node->dns_listen_count < GTM_LISTEN_MAX ? d->node->dns_listen_count : GTM_LISTEN_MAX;
+        for (size_t i = 0; i < n; i++)
+            listen[i] =
+                (struct dns_listen){d->node->dns_listen[i].addr, d->node->dns_listen[i].addr_len};
+        d->dns = dns_server_new(&(struct dns_server_opts){.listen = listen,
+                                                          .listen_count = n,
+                                                          .threads = d->node->dns_threads},
+                                &err);
+        if (!d->dns)
+            return say_error(GTMD_FAILED, &err);
+    }
+    d->api = gtm_api_new(d, &err);
+    return d->api ? GTMD_OK : say_error(GTMD_FAILED, &err);
+}
+
+static int make_parts(struct gtmd *d)
+{
+    d->events = gtm_events_new(d->clock);
+    d->publisher = gtm_publisher_new(on_view, d);
+    d->reload = gtm_reload_new(d);
+    d->second = gtm_timer_new(d->loop, on_second, d);
+    d->watchdog = gtm_timer_new(d->loop, on_watchdog, d);
+    if (!d->events || !d->publisher || !d->reload || !d->second || !d->watchdog)
+        return say(GTMD_FAILED, "out of memory");
+    d->state = gtm_state_new(&(struct gtm_state_opts){.loop = d->loop,
+                                                      .clock = d->clock,
+                                                      .store = d->store,
+                                                      .events = d->events,
+                                                      .flip = on_flip,
+                                                      .ctx = d});
+    struct gtm_state_next *next = NULL;
+    if (!d->state || gtm_state_restore(d->state) ||
+        !(next = gtm_state_prepare(d->state, d->intent)))
+        return say(GTMD_FAILED, "out of memory");
+    gtm_state_commit(d->state, next);
+    if (gtm_loop_signal(d->loop, SIGTERM, on_stop_signal, d) ||
+        gtm_loop_signal(d->loop, SIGINT, on_stop_signal, d) ||
+        gtm_loop_signal(d->loop, SIGHUP, on_hup, d))
+        return say(GTMD_FAILED, "cannot catch signals");
+    return GTMD_OK;
+}
+
+static int start_health(struct gtmd *d)
+{
+    if (!(d->node->roles & GTM_ROLE_HEALTH))
+        return GTMD_OK;
+    struct gtm_error err = {0};
+    d->health = health_engine_new(&(struct health_engine_opts){.clock = d->clock,
+                                                               .on_change = gtm_state_on_change,
+                                                               .ctx = d->state},
+                                  &err);
+    if (!d->health)
+        return say_error(GTMD_FAILED, &err);
+    gtmd_probe(d);
+    return GTMD_OK;
+}
+
+/* --- stop --- */
+
+static void stop_parts(struct gtmd *d)
+{
+    dns_server_stop(d->dns);
+    health_engine_free(d->health);
+    if (d->state)
+        gtm_state_flush(d->state);
+    gtm_store_close(d->store); /* waits for the disk; calls back into state and api */
+    d->store = NULL;
+    bool busy = d->reload && gtm_reload_running(d->reload);
+    gtm_api_free(d->api);
+    dns_server_free(d->dns);
+    if (busy) {
+        /* A compile of seconds is on a helper thread; nobody needs its result any more. */
+        gtm_log0(GTM_LOG_INFO, "daemon", "stopped");
+        _exit(d->exit_code);
+    }
+}
+
+static void free_parts(struct gtmd *d)
+{
+    gtm_reload_free(d->reload);
+    gtm_state_free(d->state);
+    gtm_publisher_free(d->publisher);
+    gtm_events_free(d->events);
+    gtm_timer_free(d->second);
+    gtm_timer_free(d->watchdog);
+    gtm_loop_free(d->loop);
+    gtm_compiled_unref(d->compiled);
+    gtm_geo_unref(d->geo);
+    gtm_intent_unref(d->intent);
+    gtm_node_free(d->node);
+    gtm_free(d->node_path);
+}
+
+static int start(struct gtmd *d, const char *node_path)
+{
+    int rc = load_files(d, node_path);
+    if (rc)
+        return rc;
+    gtm_log_set_level((enum gtm_log_level)d->node->log_level);
+    gtm_log_set_node(d->node->name);
+    d->loop = gtm_loop_new();
+    if (!d->loop)
+        return say(GTMD_FAILED, "cannot make the event loop");
+    rc = open_store(d);
+    if (!rc)
+        rc = make_parts(d);
+    if (!rc)
+        rc = open_sockets(d);
+    if (!rc)
+        rc = start_health(d);
+    return rc;
+}
+
+int gtmd_run(const char *node_path)
+{
+    prepare_process();
+    struct gtmd d = {.clock = gtm_clock_system()};
+    d.started_ms = d.intent_loaded_ms = gtm_wall_ms(d.clock);
+    d.started_mono_ms = gtm_mono_ms(d.clock);
+    d.exit_code = start(&d, node_path);
+    if (d.exit_code == GTMD_OK) {
+        gtm_timer_start(d.second, 1000);
+        d.watchdog_ms = gtm_sdnotify_watchdog_ms();
+        if (d.watchdog_ms)
+            on_watchdog(&d);
+        gtm_reload_first(d.reload);
+        if (gtm_loop_run(d.loop) && d.exit_code == GTMD_OK)
+            d.exit_code = say(GTMD_FAILED, "the event loop failed");
+    }
+    d.phase = GTMD_STOPPING;
+    stop_parts(&d);
+    free_parts(&d);
+    return d.exit_code;
+}
+
+int gtmd_check(const char *node_path)
+{
+    prepare_process();
+    struct gtmd d = {.clock = gtm_clock_system()};
+    int rc = load_files(&d, node_path);
+    if (!rc) {
+        struct gtm_diags diags = {0};
+        struct gtm_error err = {0};
+        size_t count = d.node->geo_databases_count;
+        d.geo = count ? gtm_geo_load(d.node->geo_databases, count, NULL, &err) : NULL;
+        if (count && !d.geo)
+            gtm_diags_add(&diags, GTM_SEV_WARNING, err.file[0] ? err.file : node_path, 0, 0,
+                          "%s; without geography the policies' default order decides", err.text);
+        d.compiled = gtm_compile(d.intent, d.geo ? d.geo->db : NULL, NULL, &diags);
+        rc = d.compiled && !diags.errors ? GTMD_OK : GTMD_USAGE;
+        gtm_diags_print(&diags, stderr);
+        gtm_diags_fini(&diags);
+    }
+    free_parts(&d);
+    return rc;
+}

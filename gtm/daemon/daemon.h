@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * gtmd as a whole: the parts of a standalone node and their life cycle. Every field belongs to the
+ * control thread (the loop's); API handlers read it there.
+ *
+ * Start: files → sockets → health checks → (worker) geography and compile → answers → READY.
+ * Stop: no more answers → probes end → what is known is saved → sockets close; below a second.
+ */
+#ifndef GTM_DAEMON_DAEMON_H
+#define GTM_DAEMON_DAEMON_H
+
+#include "gtm/base/clock.h"
+#include "gtm/base/diag.h"
+#include "gtm/base/loop.h"
+#include "gtm/base/metrics.h"
+#include "gtm/coord/store.h"
+#include "gtm/daemon/api.h"
+#include "gtm/daemon/events.h"
+#include "gtm/daemon/geo.h"
+#include "gtm/daemon/publish.h"
+#include "gtm/daemon/reload.h"
+#include "gtm/daemon/state.h"
+#include "gtm/model/intent.h"
+#include "gtm/model/node.h"
+#include "health/health.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct dns_server;
+
+/* Exit codes of the program. */
+enum { GTMD_OK = 0, GTMD_FAILED = 1, GTMD_USAGE = 2 };
+
+enum gtmd_phase { GTMD_STARTING = 0, GTMD_SERVING, GTMD_STOPPING };
+
+#define GTMD_QPS_SECONDS 10
+
+struct gtmd {
+    const struct gtm_clock *clock;
+    struct gtm_loop *loop;
+    struct gtm_node *node;
+    char *node_path;
+    struct gtm_intent *intent; /* in force; a reference */
+    int64_t intent_loaded_ms;  /* Unix time */
+    struct gtm_store *store;
+    struct gtm_events *events;
+    struct gtm_state *state;
+    struct gtm_publisher *publisher;
+    struct gtm_compiled *compiled; /* in force; NULL while starting */
+    struct gtm_geo *geo;           /* the last good one; NULL = none yet */
+    struct gtm_reload *reload;
+    struct health_engine *health; /* NULL without the role */
+    struct dns_server *dns;       /* NULL without the role */
+    struct gtm_api *api;
+
+    enum gtmd_phase phase;
+    int exit_code;
+    int64_t started_ms; /* Unix time */
+    uint64_t started_mono_ms;
+    struct gtm_timer *second, *watchdog;
+    uint64_t watchdog_ms;
+    uint64_t queries[GTMD_QPS_SECONDS + 1]; /* totals of the last seconds, a ring */
+    unsigned queries_at, queries_filled;
+};
+
+/* Runs a node until it is told to stop; returns the exit code. Prints findings and errors of the
+ * start to standard error. */
+int gtmd_run(const char *node_path);
+/* Reads and compiles everything without serving: 0 or GTMD_USAGE / GTMD_FAILED, findings printed.
+ */
+int gtmd_check(const char *node_path);
+
+/* Ends the loop; code is the program's exit code. */
+void gtmd_stop(struct gtmd *d, int code);
+/* The first compile is in force: serve. Called by reload. */
+void gtmd_serve(struct gtmd *d);
+/* Makes the targets of the present state those that are probed. */
+void gtmd_probe(struct gtmd *d);
+/* The revision of the answers: of the view published last; 0 = none yet. */
+uint64_t gtmd_revision(const struct gtmd *d);
+/* Queries a second over the last ten seconds. */
+double gtmd_qps(const struct gtmd *d);
+
+#endif

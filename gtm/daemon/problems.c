@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See problems.h.
+ */
+#include "gtm/daemon/problems.h"
+
+#include "gtm/base/mem.h"
+#include "gtm/daemon/api_objects.h"
+#include "gtm/daemon/daemon.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum severity { CRITICAL = 0, WARNING, NOTE, SEVERITIES };
+
+/* What is being collected: a list for each severity, so that the worst come first. */
+struct collector {
+    struct gtm_json *lists[SEVERITIES];
+    size_t counts[SEVERITIES], kept;
+};
+
+struct finding {
+    enum severity severity;
+    const char *name, *subject, *hint;
+    int64_t since_ms;
+};
+
+static void add(struct collector *c, const struct finding *finding, const char *fmt, ...)
+    GTM_PRINTF(3, 4);
+static void add(struct collector *c, const struct finding *finding, const char *fmt, ...)
+{
+    static const char *const words[SEVERITIES] = {"critical", "warning", "note"};
+    c->counts[finding->severity]++;
+    if (c->kept++ >= GTM_PROBLEMS_MAX)
+        return;
+    char detail[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(detail, sizeof(detail), fmt, ap);
+    va_end(ap);
+    struct gtm_json *one = gtm_json_append_object(c->lists[finding->severity]);
+    gtm_json_add_str(one, "name", finding->name);
+    gtm_json_add_str(one, "severity", words[finding->severity]);
+    gtm_json_add_str(one, "subject", finding->subject);
+    gtm_api_add_time(one, "since", finding->since_ms);
+    gtm_json_add_str(one, "detail", detail);
+    gtm_json_add_str(one, "hint", finding->hint);
+}
+
+/* --- pools and regions --- */
+
+/* How policies that use the pool directly answer while nothing of it serves. */
+static void all_down_words(const struct gtm_intent *intent, size_t pool, char *out,
+                           size_t out_bytes)
+{
+    size_t n = 0;
+    out[0] = 0;
+    for (size_t i = 0; i < intent->policies_count && n < out_bytes; i++) {
+        const struct gtm_policy *policy = &intent->policies[i];
+        if (policy->has_pool && policy->pool == pool)
+            n += (size_t)snprintf(out + n, out_bytes - n, "%s%s: %s", n ? ", " : "", policy->name,
+                                  gtm_all_down_words[policy->all_down]);
+    }
+}
+
+static void check_pool(struct collector *c, const struct gtm_facts *facts, size_t p)
+{
+    const struct gtm_pool *pool = &facts->intent->pools[p];
+    enum gtm_health health = facts->pools[p].health;
+    char subject[GTM_NAME_MAX + 8];
+    snprintf(subject, sizeof(subject), "pool/%s", pool->name);
+    if (health == GTM_HEALTH_DOWN) {
+        char policies[512];
+        all_down_words(facts->intent, p, policies, sizeof(policies));
+        add(c,
+            &(struct finding){CRITICAL, "PoolDown", subject,
+                              "gtmctl health list --pool shows the evidence of every check",
+                              facts->pools[p].since_ms},
+            "none of %zu endpoints may get users; its policies now do as all_down says (%s)",
+            pool->endpoints_count, policies[0] ? policies : "no policy uses it directly");
+        return;
+    }
+    if (health != GTM_HEALTH_DEGRADED)
+        return;
+    char down[512] = "";
+    size_t n = 0, count = 0;
+    for (size_t e = 0; e < pool->endpoints_count; e++) {
+        enum gtm_health word = gtm_facts_endpoint_health(facts, p, e);
+        if (word != GTM_HEALTH_DOWN && word != GTM_HEALTH_DEGRADED)
+            continue;
+        count++;
+        if (n + GTM_NAME_MAX + 16 < sizeof(down))
+            n += (size_t)snprintf(down + n, sizeof(down) - n, "%s%s %s", n ? ", " : "",
+                                  pool->endpoints[e].name, gtm_health_word(word));
+    }
+    add(c,
+        &(struct finding){WARNING, "PoolDegraded", subject,
+                          "gtmctl health list --pool shows the evidence of every check",
+                          facts->pools[p].since_ms},
+        "%zu of %zu endpoints are not well: %s", count, pool->endpoints_count, down);
+}
+
+static void check_regions(struct collector *c, const struct gtm_facts *facts)
+{
+    const struct gtm_intent *intent = facts->intent;
+    for (size_t r = 0; r < intent->regions_count; r++) {
+        if (facts->regions[r].health != GTM_HEALTH_DOWN)
+            continue;
+        char subject[GTM_NAME_MAX + 8];
+        snprintf(subject, sizeof(subject), "region/%s", intent->regions[r].name);
+        size_t serving = 0, total = gtm_facts_region_endpoints(facts, r, &serving);
+        add(c,
+            &(struct finding){CRITICAL, "RegionDown", subject,
+                              "look at the region itself: power, network, a deployment",
+                              facts->regions[r].since_ms},
+            "all endpoints that are checked in the region are down (%zu in all)", total);
+    }
+}
+
+static void check_overrides(struct collector *c, const struct gtm_facts *facts)
+{
+    size_t it = 0;
+    const char *key;
+    void *value;
+    while (gtm_map_next(facts->overrides.map, &it, &key, &value)) {
+        const struct gtm_override *override = value;
+        char until[GTM_TIME_TEXT_BYTES + 8] = "without an end", time[GTM_TIME_TEXT_BYTES];
+        if (override->until_ms)
+            snprintf(until, sizeof(until), "until %s", gtm_time_format(override->until_ms, time));
+        add(c,
+            &(struct finding){NOTE, "OverrideActive", key, "set it to auto when it has served",
+                              override->since_ms},
+            "%s by %s, %s%s%s", gtm_admin_word(override->admin), override->owner, until,
+            override->reason[0] ? ": " : "", override->reason);
+    }
+}
+
+/* --- configuration and geography --- */
+
+static void check_config(struct collector *c, const struct gtmd *d)
+{
+    const struct gtm_reload_status *status = gtm_reload_status(d->reload);
+    if (!status->config_ok)
+        add(c,
+            &(struct finding){CRITICAL, "ConfigReloadFailed", "config",
+                              "correct the file, check it with gtmctl validate, reload",
+                              status->config_fail_ms},
+            "the old configuration stays in force: %s", status->config_error);
+    for (size_t i = 0; i < d->intent->inactive_count; i++) {
+        const struct gtm_inactive *inactive = &d->intent->inactive[i];
+        char subject[256];
+        snprintf(subject, sizeof(subject), "%s/%s", inactive->kind,
+                 inactive->name ? inactive->name : "");
+        add(c,
+            &(struct finding){NOTE, "KindNotActive", subject,
+                              "it is kept and checked; this version does nothing with it",
+                              d->intent_loaded_ms},
+            "%s:%u: not active yet", d->intent->path, inactive->pos.line);
+    }
+}
+
+static void check_geo(struct collector *c, const struct gtmd *d)
+{
+    const struct gtm_reload_status *status = gtm_reload_status(d->reload);
+    if (!status->geo_ok)
+        add(c,
+            &(struct finding){d->geo ? WARNING : CRITICAL, "GeoDatabaseMissing", "geo",
+                              "deploy/geoip-update fetches databases; a repaired file is loaded "
+                              "by itself",
+                              status->geo_fail_ms},
+            "%s; %s", status->geo_error,
+            d->geo ? "the geography loaded last stays in force"
+                   : "every client gets the policies' default order");
+    int64_t built_s = d->geo ? gtm_geo_built_s(d->geo) : 0;
+    int64_t days = built_s ? (gtm_wall_ms(d->clock) / 1000 - built_s) / 86400 : 0;
+    if (days > GTM_GEO_STALE_DAYS)
+        add(c,
+            &(struct finding){NOTE, "GeoDatabaseStale", "geo", "deploy/geoip-update fetches them",
+                              (built_s + (int64_t)GTM_GEO_STALE_DAYS * 86400) * 1000},
+            "the newest geography database was built %lld days ago", (long long)days);
+}
+
+static void check_saving(struct collector *c, const struct gtmd *d)
+{
+    int64_t since = 0;
+    const char *why = gtm_state_unsaved(d->state, &since);
+    if (why)
+        add(c,
+            &(struct finding){WARNING, "StateNotSaved", "state",
+                              "make room in data_dir; saving is tried again every five seconds",
+                              since},
+            "orders and last healths are in force, but a restart would forget them: %s", why);
+}
+
+struct gtm_json *gtm_problems(const struct gtmd *d, struct gtm_problem_counts *ret_counts)
+{
+    struct collector c = {0};
+    for (int s = 0; s < SEVERITIES; s++)
+        c.lists[s] = gtm_json_array();
+    const struct gtm_facts *facts = gtm_state_facts(d->state);
+    check_config(&c, d);
+    check_geo(&c, d);
+    check_saving(&c, d);
+    check_regions(&c, facts);
+    for (size_t p = 0; p < facts->intent->pools_count; p++)
+        check_pool(&c, facts, p);
+    check_overrides(&c, facts);
+    struct gtm_json *all = gtm_json_array();
+    for (int s = 0; s < SEVERITIES; s++) {
+        for (struct gtm_json *one = gtm_json_first(c.lists[s]); one; one = gtm_json_next(one))
+            gtm_json_append(all, gtm_json_copy(one));
+        gtm_json_free(c.lists[s]);
+    }
+    if (ret_counts)
+        *ret_counts =
+            (struct gtm_problem_counts){c.counts[CRITICAL], c.counts[WARNING], c.counts[NOTE]};
+    return all;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From files to answers: reads the node file, the intent and the geography, compiles them on a
+ * helper thread, and installs the result whole or not at all. The start uses it too. One runs at a
+ * time; requests that come meanwhile share the next. Databases are watched: a changed file is
+ * loaded by itself. The control thread only.
+ *
+ * Failure modes: a wrong file keeps everything as it is; all findings are kept for `problems`. A
+ * geography database that is missing or broken keeps the last good one; with none, every client is
+ * at the unknown place, and the policies' default order decides.
+ */
+#ifndef GTM_DAEMON_RELOAD_H
+#define GTM_DAEMON_RELOAD_H
+
+#include "gtm/base/diag.h"
+#include "gtm/base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct gtmd;
+struct gtm_reload;
+
+struct gtm_reload_result {
+    int code;                      /* 0 = installed (or would be), GTM_EPARSE = findings, … */
+    bool changed;                  /* the intent differs from the one before */
+    const struct gtm_diags *diags; /* all findings */
+    const char *sha256;            /* of the intent read; "" when it could not be */
+};
+typedef void (*gtm_reload_done_fn)(void *arg, const struct gtm_reload_result *result);
+
+/* What the last attempts came to. */
+struct gtm_reload_status {
+    bool config_ok;         /* the last reload of the configuration went well */
+    int64_t config_ok_ms;   /* Unix time of the last that did */
+    int64_t config_fail_ms; /* since when not */
+    char config_error[512]; /* its first finding */
+    bool geo_ok;            /* the databases as they are now are in force */
+    int64_t geo_fail_ms;
+    char geo_error[512];
+    bool running;
+};
+
+struct gtm_reload *gtm_reload_new(struct gtmd *d); /* NULL: out of memory */
+void gtm_reload_free(struct gtm_reload *reload);   /* NULL is fine */
+/* A job is on a helper thread. */
+bool gtm_reload_running(const struct gtm_reload *reload);
+
+/* The start: compiles d->intent with the geography. When it fails the daemon stops with
+ * GTMD_USAGE; when it is in force gtmd_serve is called. */
+void gtm_reload_first(struct gtm_reload *reload);
+/* Reads everything again; dry = only checks. done (may be NULL) is called once, later. GTM_ELIMIT
+ * when too many wait, GTM_ENOMEM. */
+int gtm_reload_request(struct gtm_reload *reload, bool dry, gtm_reload_done_fn done,
+                       void *arg) GTM_MUST_CHECK;
+const struct gtm_reload_status *gtm_reload_status(const struct gtm_reload *reload);
+
+#endif
