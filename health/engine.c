@@ -21,6 +21,7 @@
 
 #define NS_PER_MS      1000000u
 #define STALL_MIN_NS   (50u * NS_PER_MS)  /* a tick later than this is a stall */
+#define TICK_MIN_NS    (1u * NS_PER_MS)   /* many targets: their starts share a wake-up */
 #define TICK_MAX_NS    (100u * NS_PER_MS) /* between ticks while probes run: finds stalls */
 #define ITEMS_PER_TICK 256                /* then sockets get their turn */
 #define SPREAD_US      100                /* first probes of many targets: this far apart */
@@ -51,12 +52,14 @@ static void arm(struct health_engine *engine)
                          : HEALTH_NEVER;
     if (engine->in_flight > 0 && at_ns > mono_ns + TICK_MAX_NS)
         at_ns = mono_ns + TICK_MAX_NS;
+    if (at_ns < engine->ticked_ns + TICK_MIN_NS)
+        at_ns = engine->ticked_ns + TICK_MIN_NS;
     if (at_ns < mono_ns)
         at_ns = mono_ns;
     if (at_ns >= engine->armed_ns)
         return; /* the earlier tick looks again */
     engine->armed_ns = at_ns;
-    gtm_timer_start_us(engine->tick, (at_ns - mono_ns) / 1000u);
+    gtm_timer_start_us(engine->tick, (at_ns - mono_ns + 999u) / 1000u);
 }
 
 static void note_stall(struct health_engine *engine)
@@ -74,6 +77,7 @@ static void on_tick(void *ctx)
     struct health_engine *engine = ctx;
     note_stall(engine);
     engine->armed_ns = HEALTH_NEVER;
+    engine->ticked_ns = gtm_mono_ns(engine->clock);
     /* Results that are known already come before deadlines. */
     health__io_settle(&engine->io);
     uint64_t now_ns = health__now_ns(engine);

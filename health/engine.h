@@ -73,6 +73,7 @@ struct health_engine {
     struct gtm_loop *loop;
     struct gtm_timer *tick;
     uint64_t armed_ns;   /* when the tick is to fire, by the clock; HEALTH_NEVER = not armed */
+    uint64_t ticked_ns;  /* when it fired last, by the clock */
     uint64_t stalled_ns; /* [lock] how long this process did not run when it wanted to */
     unsigned in_flight;
     struct health_io io;

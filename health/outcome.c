@@ -74,6 +74,7 @@ void health_outcome_from_errno(struct health_outcome *outcome, int os_error)
     case ENOBUFS:
     case ENOMEM:
     case EADDRNOTAVAIL:
+    case EAFNOSUPPORT:
         outcome->result = HEALTH_RESULT_LOCAL;
         break;
     default:

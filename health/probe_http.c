@@ -26,7 +26,7 @@
 #define HEADERS_MAX   65536   /* bytes, all header lines of a probe */
 #define BODY_MAX      65536   /* bytes that are searched */
 #define ENDLESS_MAX   1048576 /* bytes of a body of unknown length */
-#define RECEIVE_BYTES 8192L   /* curl's buffer */
+#define RECEIVE_BYTES 4096L   /* curl's buffer */
 #define CONN_LIFE_S   60L     /* a balancer behind the address may have changed since */
 #define CONN_IDLE_S   3600L   /* the interval decides, not curl's default of 118 s */
 #define USER_AGENT    "gtm-health/" GTM_VERSION
@@ -193,8 +193,8 @@ static bool open_transfer(struct transfer *t, struct prober *p)
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BYTES);
     curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN, CONN_LIFE_S);
     curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, CONN_IDLE_S);
-    /* Addresses are numeric and never change: pruning the cache would only cost. */
-    curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, -1L);
+    /* Addresses are numeric: a cache of them would only have to be pruned. */
+    curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);

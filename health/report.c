@@ -92,39 +92,65 @@ static void write_histogram(struct gtm_metrics *m, const struct health_histogram
     gtm_metrics_sample_suffix(m, "_count", (double)h->count, label, monitor, NULL);
 }
 
-static void write_monitors(struct health_engine *engine, struct gtm_metrics *m)
+/* What the metrics show, copied so that the lock is not held while they are written. */
+struct copy {
+    struct health_stats *stats; /* .monitor is owned */
+    size_t count;
+    struct health_histogram jitter;
+    uint64_t by_health[GTM_HEALTH_COUNT];
+    uint64_t stalled_ns;
+};
+
+/* Under the lock. What does not fit into memory is left out. */
+static void copy_stats(const struct health_engine *engine, struct copy *copy)
 {
-    const char *name;
     void *value;
-    gtm_metrics_family(m, "gtm_health_checks_total", "counter", "Checks that ended, by result.");
-    for (size_t it = 0; gtm_map_next(engine->stats, &it, &name, &value);) {
-        const struct health_stats *stats = value;
-        for (int r = HEALTH_RESULT_OK; r < HEALTH_RESULT_COUNT; r++)
-            gtm_metrics_sample(m, (double)stats->results[r], "monitor", name, "result",
-                               health_result_word((enum health_result)r), NULL);
+    copy->stats = gtm_calloc(gtm_map_count(engine->stats), sizeof(*copy->stats));
+    for (size_t it = 0; copy->stats && gtm_map_next(engine->stats, &it, NULL, &value);) {
+        struct health_stats *to = &copy->stats[copy->count];
+        *to = *(const struct health_stats *)value;
+        to->monitor = gtm_strdup(to->monitor);
+        copy->count += to->monitor != NULL;
     }
+    copy->jitter = engine->jitter;
+    for (size_t i = 0; i < engine->count; i++)
+        copy->by_health[engine->items[i]->pub.health]++;
+    copy->stalled_ns = engine->stalled_ns;
+}
+
+static void write_monitors(const struct copy *copy, struct gtm_metrics *m)
+{
+    gtm_metrics_family(m, "gtm_health_checks_total", "counter", "Checks that ended, by result.");
+    for (size_t i = 0; i < copy->count; i++)
+        for (int r = HEALTH_RESULT_OK; r < HEALTH_RESULT_COUNT; r++)
+            gtm_metrics_sample(m, (double)copy->stats[i].results[r], "monitor",
+                               copy->stats[i].monitor, "result",
+                               health_result_word((enum health_result)r), NULL);
     gtm_metrics_family(m, "gtm_health_check_duration_seconds", "histogram",
                        "Time from a check's start to its result.");
-    for (size_t it = 0; gtm_map_next(engine->stats, &it, &name, &value);)
-        write_histogram(m, &((const struct health_stats *)value)->duration, name);
+    for (size_t i = 0; i < copy->count; i++)
+        write_histogram(m, &copy->stats[i].duration, copy->stats[i].monitor);
 }
 
 void health_engine_metrics(struct health_engine *engine, struct gtm_metrics *m)
 {
-    uint64_t by_health[GTM_HEALTH_COUNT] = {0};
+    struct copy copy = {0};
     pthread_mutex_lock(&engine->lock);
-    write_monitors(engine, m);
+    copy_stats(engine, &copy);
+    pthread_mutex_unlock(&engine->lock);
+
+    write_monitors(&copy, m);
     gtm_metrics_family(m, "gtm_health_start_jitter_seconds", "histogram",
                        "How much later than due regular checks started.");
-    write_histogram(m, &engine->jitter, NULL);
-    for (size_t i = 0; i < engine->count; i++)
-        by_health[engine->items[i]->pub.health]++;
+    write_histogram(m, &copy.jitter, NULL);
     gtm_metrics_family(m, "gtm_health_targets", "gauge", "Targets by health.");
     for (int h = 0; h < GTM_HEALTH_COUNT; h++)
-        gtm_metrics_sample(m, (double)by_health[h], "health", gtm_health_word((enum gtm_health)h),
-                           NULL);
+        gtm_metrics_sample(m, (double)copy.by_health[h], "health",
+                           gtm_health_word((enum gtm_health)h), NULL);
     gtm_metrics_family(m, "gtm_health_stalled_seconds_total", "counter",
                        "Time during which the checking thread should have run and did not.");
-    gtm_metrics_sample(m, (double)engine->stalled_ns / 1e9, NULL);
-    pthread_mutex_unlock(&engine->lock);
+    gtm_metrics_sample(m, (double)copy.stalled_ns / 1e9, NULL);
+    for (size_t i = 0; i < copy.count; i++)
+        gtm_free(copy.stats[i].monitor);
+    gtm_free(copy.stats);
 }

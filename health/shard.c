@@ -115,8 +115,9 @@ static int on_curl_timer(CURLM *multi, long timeout_ms, void *ctx)
         shard->due_ns = UINT64_MAX;
         return 0;
     }
+    /* curl cuts to whole milliseconds, and does not ask again when it is run too early. */
     uint64_t now_ns = gtm_mono_ns(shard->all->io->clock);
-    shard->due_ns = now_ns + (uint64_t)timeout_ms * 1000000u;
+    shard->due_ns = now_ns + ((uint64_t)timeout_ms + 1) * 1000000u;
     if (shard->due_ns < shard->armed_ns)
         arm(shard, now_ns);
     return 0;

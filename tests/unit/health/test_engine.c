@@ -382,6 +382,7 @@ static void lack_of_memory_leaves_the_targets(void **state)
     world_init(&w);
     world_add(&w, "a", server_port(s));
     world_monitor(&w, "a")->timeout_ms = 5000;
+    world_monitor(&w, "a")->interval_ms = 20;
     world_apply(&w);
     world_wait(&w, "a", GTM_HEALTH_UP);
     for (unsigned n = 1; n <= 60; n++) {
