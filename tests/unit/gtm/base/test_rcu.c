@@ -21,7 +21,7 @@
 #ifdef GTM_RCU_C11
 #define ROUNDS 200
 #else
-#define ROUNDS 2000
+#define ROUNDS 200
 #endif
 
 struct object {
@@ -124,7 +124,7 @@ static void a_grace_period_waits_for_online_readers_only(void **state)
     while (!atomic_load(&holds))
         sched_yield();
     assert_int_equal(pthread_create(&b, NULL, synchronizer, NULL), 0);
-    for (int i = 0; i < 2000;
+    for (int i = 0; i < 200;
          i++) { /* long enough for a synchronize that does not wait to be caught */
         sched_yield();
         assert_false(atomic_load(&synchronized));
