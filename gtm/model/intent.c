@@ -86,6 +86,15 @@ static struct gtm_intent *new_intent(const char *path, const char *text, size_t 
     return NULL;
 }
 
+/* JSON builders remember a failed allocation only by not printing. */
+static bool kept_is_whole(const struct gtm_intent *intent)
+{
+    char *text = gtm_json_print(intent->later->kept, false);
+    bool whole = text != NULL;
+    gtm_free(text);
+    return whole;
+}
+
 static void parse_root(struct gtm_parse *p, struct gtm_intent *intent,
                        const struct gtm_yaml_node *root)
 {
@@ -100,6 +109,8 @@ static void parse_root(struct gtm_parse *p, struct gtm_intent *intent,
         gtm_check_policies(p, intent);
     gtm_check_drills(p, root);
     if (!p->nomem && !gtm_intent_list_inactive(intent, root))
+        p->nomem = true;
+    if (!p->nomem && !kept_is_whole(intent))
         p->nomem = true;
     for (int i = 0; i < GTM_REF_KIND_COUNT; i++) { /* the names outlive the parse */
         intent->later->names[i] = p->registries[i].index;

@@ -30,8 +30,9 @@ static void need(struct gtm_parse *p, const struct gtm_yaml_node *node, const ch
 
 /* --- groups --- */
 
-static void check_member(struct gtm_parse *p, const struct gtm_yaml_node *member)
+void gtm_check_member(struct gtm_parse *p, const struct gtm_yaml_node *member, void *obj)
 {
+    (void)obj;
     const struct gtm_yaml_node *dsn = gtm_yaml_get(member, "dsn");
     if (dsn && dsn->kind == GTM_YAML_SCALAR && strcasestr(dsn->text, "password"))
         gtm_parse_error_at(p, (struct gtm_srcpos){dsn->line, dsn->col},
@@ -48,10 +49,8 @@ void gtm_check_group(struct gtm_parse *p, const struct gtm_yaml_node *node, void
     const struct gtm_yaml_node *acks = gtm_yaml_get(sync, "acks");
     const char *name = text_of(node, "name");
     unsigned long voters = 0, wanted = acks ? strtoul(acks->text, NULL, 10) : 1;
-    for (const struct gtm_yaml_node *m = members->first; m; m = m->next) {
-        check_member(p, m);
+    for (const struct gtm_yaml_node *m = members->first; m; m = m->next)
         voters += !is(m, "async", "true");
-    }
     bool synchronous = is(node, "mode", "synchronous");
     if (!synchronous && sync)
         gtm_parse_key_error(p, sync, "group '%s': 'sync' is only used with mode: synchronous",

@@ -224,6 +224,8 @@ void gtm_check_policies(struct gtm_parse *p, struct gtm_intent *intent)
             return;
     }
     for (size_t i = 0; i < count && !p->nomem; i++) {
+        if (intent->policies[i].answers == 0) /* has faults of its own, see gtm_check_policy */
+            continue;
         check_regions(p, intent, &intent->policies[i]);
         check_weights(p, &intent->policies[i]);
     }

@@ -31,6 +31,7 @@ void gtm_check_policy(struct gtm_parse *p, const struct gtm_yaml_node *node, voi
 void gtm_check_route(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
 void gtm_check_target(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
 void gtm_check_dynamic_name(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
+void gtm_check_member(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
 void gtm_check_group(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
 void gtm_check_rule(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
 void gtm_check_plan(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);

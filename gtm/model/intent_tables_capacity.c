@@ -15,7 +15,7 @@ static const struct gtm_field number_item = {.type = GTM_T_NUMBER};
 
 static const struct gtm_field type_fields[] = {
     NAMED("the provider's name of the instance type"),
-    NUMBER("units", GTM_F_REQUIRED, 1e-9, 1e12, "what one instance serves, in the fleet's unit"),
+    NUMBER("units", GTM_F_REQUIRED, 0.001, 1e12, "what one instance serves, in the fleet's unit"),
     NUMBER("vcpu", 0, 0, 1e6, "its processors"),
     NUMBER("memory_gib", 0, 0, 1e6, "its memory"),
 };

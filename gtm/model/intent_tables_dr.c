@@ -42,7 +42,8 @@ static const struct gtm_field member_fields[] = {
      .type = GTM_T_BOOL,
      .def = "false"},
 };
-static const struct gtm_table member_table = {.title = "member", GTM_FIELDS(member_fields)};
+static const struct gtm_table member_table = {
+    .title = "member", GTM_FIELDS(member_fields), .check = gtm_check_member};
 static const struct gtm_field member_item = OBJECT_ITEM(member_table);
 
 static const struct gtm_field target_fields[] = {

@@ -266,7 +266,8 @@ static void check_listen(struct gtm_parse *p, const struct gtm_yaml_node *root,
 {
     for (size_t i = 0; i < node->dns_listen_count; i++) {
         for (size_t k = 0; k < i; k++) {
-            if (strcmp(node->dns_listen[i].text, node->dns_listen[k].text) == 0)
+            if (node->dns_listen[i].text[0] &&
+                strcmp(node->dns_listen[i].text, node->dns_listen[k].text) == 0)
                 gtm_parse_error_at(p, place(root, "dns", "listen"), "'listen' names %s twice",
                                    node->dns_listen[i].text);
         }

@@ -213,7 +213,7 @@ void gtm_schema_parse(struct gtm_parse *p, const struct gtm_table *table,
         return;
     }
     const char *title = p->holder_title, *name = p->holder_name;
-    if (field_index(table, "name") >= 0 || !title) {
+    if (field_index(table, "name") >= 0 || !name) {
         p->holder_title = table->title;
         p->holder_name = gtm_parse_text(node, "name", NULL);
     }
@@ -232,16 +232,31 @@ void gtm_schema_parse(struct gtm_parse *p, const struct gtm_table *table,
 
 /* --- containers --- */
 
-static struct gtm_json *put_container(struct gtm_dest dest, bool array)
+/* The object that dest is to hold, or NULL. */
+static struct gtm_json *put_object(struct gtm_parse *p, struct gtm_dest dest)
 {
     if (!dest.json)
         return NULL;
-    struct gtm_json *child = array ? gtm_json_array() : gtm_json_object();
-    if (dest.key)
-        gtm_json_add(dest.json, dest.key, child);
-    else
-        gtm_json_append(dest.json, child);
+    struct gtm_json *child =
+        dest.key ? gtm_json_add_object(dest.json, dest.key) : gtm_json_append_object(dest.json);
+    p->nomem |= child == NULL;
     return child;
+}
+
+/* The same for an array; without a key it is attached by finish_array, when it is filled. */
+static struct gtm_json *put_array(struct gtm_parse *p, struct gtm_dest dest)
+{
+    if (!dest.json)
+        return NULL;
+    struct gtm_json *child = dest.key ? gtm_json_add_array(dest.json, dest.key) : gtm_json_array();
+    p->nomem |= child == NULL;
+    return child;
+}
+
+static void finish_array(struct gtm_dest dest, struct gtm_json *array)
+{
+    if (dest.json && !dest.key && array)
+        gtm_json_append(dest.json, array);
 }
 
 static bool check_count(struct gtm_parse *p, const struct gtm_field *field, const char *label,
@@ -289,12 +304,13 @@ static void parse_list(struct gtm_parse *p, const struct gtm_field *field, const
         gtm_schema_check_unique(p, label, node);
     if (field->flags & GTM_F_NAMED)
         gtm_schema_register(p, field->ref, node, field->item->table->title);
-    struct gtm_dest element = {.json = put_container(dest, true)};
+    struct gtm_dest element = {.json = put_array(p, dest)};
     const struct gtm_yaml_node *n = single ? node : node->first;
     for (size_t i = 0; i < count && n; i++, n = n->next) {
         element.at = elements ? elements + i * field->size : NULL;
         parse_value(p, field->item, label, n, element);
     }
+    finish_array(dest, element.json);
 }
 
 static void parse_map(struct gtm_parse *p, const struct gtm_field *field, const char *label,
@@ -306,7 +322,7 @@ static void parse_map(struct gtm_parse *p, const struct gtm_field *field, const 
     }
     if (!check_count(p, field, label, node, node->count))
         return;
-    struct gtm_dest member = {.json = put_container(dest, false)};
+    struct gtm_dest member = {.json = put_object(p, dest)};
     for (const struct gtm_yaml_node *m = node->first; m; m = m->next) {
         if (field->ref != GTM_REF_NONE)
             gtm_schema_add_ref(p, field->ref, m, true, NULL);
@@ -323,7 +339,7 @@ static void parse_value(struct gtm_parse *p, const struct gtm_field *field, cons
         return;
     switch (field->type) {
     case GTM_T_OBJECT:
-        gtm_schema_parse(p, field->table, node, dest.at, put_container(dest, false));
+        gtm_schema_parse(p, field->table, node, dest.at, put_object(p, dest));
         break;
     case GTM_T_LIST:
         parse_list(p, field, label, node, dest);

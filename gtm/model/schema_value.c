@@ -17,6 +17,10 @@
 
 const char *gtm_schema_number(double value, char out[32])
 {
+    if (fabs(value) < 1e15 && value == floor(value)) {
+        snprintf(out, 32, "%.0f", value);
+        return out;
+    }
     for (int digits = 6; digits <= 17; digits++) {
         snprintf(out, 32, "%.*g", digits, value);
         if (strtod(out, NULL) == value)

@@ -4,6 +4,7 @@
  */
 #include "gtm/model/suggest.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #define TOO_FAR (GTM_SUGGEST_DISTANCE + 1u)
@@ -48,9 +49,10 @@ unsigned gtm_suggest_distance(const char *a, const char *b)
 void gtm_suggest_try(const char *word, const char *candidate, const char **best,
                      unsigned *best_distance)
 {
-    unsigned limit = strlen(word) <= 3 ? 1 : GTM_SUGGEST_DISTANCE;
     unsigned distance = gtm_suggest_distance(word, candidate);
-    if (distance <= limit && (!*best || distance < *best_distance)) {
+    size_t n = strlen(word), m = strlen(candidate);
+    bool alike = distance <= GTM_SUGGEST_DISTANCE && distance * 2 < (n > m ? n : m);
+    if (alike && (!*best || distance < *best_distance)) {
         *best = candidate;
         *best_distance = distance;
     }

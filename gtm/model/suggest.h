@@ -14,8 +14,8 @@
  * GTM_SUGGEST_DISTANCE + 1 when it is more or a word is too long (optimal string alignment). */
 unsigned gtm_suggest_distance(const char *a, const char *b);
 
-/* Keeps the better of *best (NULL at first) and candidate for word; *best_distance goes with it. A
- * word of three letters or fewer is only matched by a distance of one. */
+/* Keeps the better of *best (NULL at first) and candidate for word; *best_distance goes with it.
+ * More than half of the longer word must stay. */
 void gtm_suggest_try(const char *word, const char *candidate, const char **best,
                      unsigned *best_distance);
 

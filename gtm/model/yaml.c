@@ -14,8 +14,9 @@
 #include <string.h>
 #include <yaml.h>
 
-#define CHUNK_BYTES 262144u /* beyond malloc's mmap threshold, so that it goes back to the system \
-                             */
+#define CHUNK_BYTES                                                                             \
+    262144u               /* beyond malloc's mmap threshold, so that it goes back to the system \
+                           */
 #define FEW_KEYS      16u /* up to here duplicates are found by comparing all, beyond by sorting */
 #define KEY_MAX_BYTES 1024u
 
