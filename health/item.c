@@ -11,39 +11,51 @@
 
 #define LOCAL_LOGS_PER_MINUTE 6
 
+static struct health_stats *stats_new(const char *monitor)
+{
+    struct health_stats *stats = gtm_calloc(1, sizeof(*stats));
+    if (stats)
+        stats->monitor = gtm_strdup(monitor);
+    if (stats && !stats->monitor) {
+        gtm_free(stats);
+        return NULL;
+    }
+    return stats;
+}
+
+static void stats_free(struct health_stats *stats)
+{
+    gtm_free(stats->monitor);
+    gtm_free(stats);
+}
+
 /* The monitor's counters, made on first use. */
 static struct health_stats *stats_take(struct health_engine *engine, const char *monitor)
 {
-    struct health_stats *stats = gtm_map_get(engine->stats, monitor);
-    if (!stats) {
-        stats = gtm_calloc(1, sizeof(*stats));
-        char *name = gtm_strdup(monitor);
-        bool put = false;
-        if (stats && name) {
-            stats->monitor = name;
-            pthread_mutex_lock(&engine->lock);
-            put = gtm_map_put(engine->stats, monitor, stats, NULL) == GTM_OK;
-            pthread_mutex_unlock(&engine->lock);
-        }
-        if (!put) {
-            gtm_free(name);
-            gtm_free(stats);
-            return NULL;
-        }
-    }
+    struct health_stats *stats = gtm_map_get(engine->stats, monitor), *made = NULL;
+    if (!stats && !(stats = made = stats_new(monitor)))
+        return NULL;
+    pthread_mutex_lock(&engine->lock);
+    bool kept = !made || gtm_map_put(engine->stats, monitor, made, NULL) == GTM_OK;
     stats->users++;
-    return stats;
+    pthread_mutex_unlock(&engine->lock);
+    if (kept)
+        return stats;
+    stats_free(made);
+    return NULL;
 }
 
 static void stats_give(struct health_engine *engine, struct health_stats *stats)
 {
-    if (!stats || --stats->users > 0)
+    if (!stats)
         return;
     pthread_mutex_lock(&engine->lock);
-    gtm_map_remove(engine->stats, stats->monitor);
+    bool last = --stats->users == 0;
+    if (last)
+        gtm_map_remove(engine->stats, stats->monitor);
     pthread_mutex_unlock(&engine->lock);
-    gtm_free(stats->monitor);
-    gtm_free(stats);
+    if (last)
+        stats_free(stats);
 }
 
 struct health_item *health__item_new(struct health_engine *engine, struct health_spec *spec,
@@ -91,12 +103,13 @@ void health__item_free(struct health_item *item)
 {
     if (!item)
         return;
-    for (unsigned i = 0; i < HEALTH_FLIGHTS_MAX; i++)
-        if (item->probes[i].run || item->probes[i].ended)
-            stop_probe(item, i);
-    health_queue_remove(&item->engine->queue, &item->node);
-    if (item->prober)
+    if (item->ops && item->prober) {
+        for (unsigned i = 0; i < HEALTH_FLIGHTS_MAX; i++)
+            if (item->probes[i].run || item->probes[i].ended)
+                stop_probe(item, i);
         item->ops->close(item->prober);
+    }
+    health_queue_remove(&item->engine->queue, &item->node);
     stats_give(item->engine, item->stats);
     health_spec_free(item->spec);
     gtm_free(item);

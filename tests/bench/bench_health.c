@@ -223,13 +223,13 @@ static struct totals read_totals(struct bench *b)
 
 static long resident_mib(void)
 {
-    long pages = 0, resident = 0;
+    char line[128] = "", *end = line;
     FILE *f = fopen("/proc/self/statm", "r");
-    if (f && fscanf(f, "%ld %ld", &pages, &resident) != 2)
-        resident = 0;
+    if (f && fgets(line, sizeof(line), f))
+        strtol(line, &end, 10); /* the whole size; the second number is what is resident */
     if (f)
         fclose(f);
-    return resident * sysconf(_SC_PAGESIZE) / 1048576;
+    return strtol(end, NULL, 10) * sysconf(_SC_PAGESIZE) / 1048576;
 }
 
 static void many(size_t count, unsigned seconds, bool keep)

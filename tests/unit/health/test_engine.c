@@ -351,6 +351,65 @@ static void our_own_stall_is_not_the_servers_fault(void **state)
     server_free(trigger);
 }
 
+struct asker {
+    struct world *world;
+    unsigned nth;
+    pthread_t thread;
+};
+
+/* Asks in every way; the odd ones also change the targets. */
+static void *ask_all(void *ctx)
+{
+    struct asker *asker = ctx;
+    struct health_engine *engine = asker->world->engine;
+    for (unsigned i = 0; i < 100; i++) {
+        struct health_report *reports = NULL, one;
+        struct gtm_metrics m = {0};
+        size_t count = 0;
+        int rc = health_engine_report(engine, "a", &one);
+        assert_true(rc == GTM_OK || rc == GTM_ENOTFOUND);
+        assert_int_equal(health_engine_snapshot(engine, &reports, &count), GTM_OK);
+        gtm_free(reports);
+        health_engine_metrics(engine, &m);
+        gtm_buf_fini(&m.out);
+        rc = health_engine_check_now(engine, "b");
+        assert_true(rc == GTM_OK || rc == GTM_ENOTFOUND);
+        if (asker->nth % 2)
+            assert_int_equal(health_engine_apply(engine, asker->world->targets, i % 3, NULL),
+                             GTM_OK);
+        poll(NULL, 0, 1);
+    }
+    return NULL;
+}
+
+static void any_thread_may_ask(void **state)
+{
+    static struct world w;
+    struct server *s = server_new(SERVER_OK, 0);
+    struct asker askers[4];
+    world_init(&w);
+    world_add(&w, "a", server_port(s));
+    world_add(&w, "b", server_port(s));
+    world_add(&w, "c", server_port(s));
+    for (size_t i = 0; i < w.count; i++) {
+        w.monitors[i].interval_ms = 10;
+        w.monitors[i].timeout_ms = 5000;
+    }
+    world_monitor(&w, "b")->kind = GTM_MONITOR_TCP;
+    world_apply(&w);
+    for (unsigned i = 0; i < 4; i++) {
+        askers[i] = (struct asker){.world = &w, .nth = i};
+        assert_int_equal(pthread_create(&askers[i].thread, NULL, ask_all, &askers[i]), 0);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        pthread_join(askers[i].thread, NULL);
+    world_apply(&w);
+    for (size_t i = 0; i < w.count; i++)
+        world_wait(&w, w.keys[i], GTM_HEALTH_UP);
+    world_fini(&w);
+    server_free(s);
+}
+
 static void free_drops_what_is_in_flight(void **state)
 {
     static struct world w;
@@ -442,6 +501,7 @@ int main(void)
         cmocka_unit_test(check_now_does_not_wait),
         cmocka_unit_test(metrics_say_what_happened),
         cmocka_unit_test(our_own_stall_is_not_the_servers_fault),
+        cmocka_unit_test(any_thread_may_ask),
         cmocka_unit_test(free_drops_what_is_in_flight),
         cmocka_unit_test(lack_of_memory_leaves_the_targets),
         cmocka_unit_test(new_reports_no_memory),

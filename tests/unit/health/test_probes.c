@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -31,12 +32,13 @@
 
 static long resident_kib(void)
 {
-    long pages = 0, resident = 0;
+    char line[128], *end = NULL;
     FILE *f = fopen("/proc/self/statm", "r");
     assert_non_null(f);
-    assert_int_equal(fscanf(f, "%ld %ld", &pages, &resident), 2);
+    assert_non_null(fgets(line, sizeof(line), f));
     fclose(f);
-    return resident * (sysconf(_SC_PAGESIZE) / 1024);
+    strtol(line, &end, 10); /* the whole size; the second number is what is resident */
+    return strtol(end, NULL, 10) * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
 struct bad {
