@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Benchmarks: bench_<x>.c → bench/<x>, built by `ninja bench` (or its own name) and never by default, never run by
+# ctest: a busy machine must not fail a test run.
+file(GLOB bench_srcs CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/bench_*.c)
+add_custom_target(bench)
+foreach(src ${bench_srcs})
+  get_filename_component(target ${src} NAME_WE)
+  string(REGEX REPLACE "^bench_" "" x ${target})
+  gtm_existing(support gtm_test_support)
+  add_executable(${target} EXCLUDE_FROM_ALL ${src})
+  target_compile_options(${target} PRIVATE -Wno-missing-prototypes)
+  target_link_libraries(${target} PRIVATE ${support} ${GTM_LIBS_ALL} m)
+  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench OUTPUT_NAME ${x})
+  add_dependencies(bench ${target})
+endforeach()
