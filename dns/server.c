@@ -174,8 +174,10 @@ static int open_all(struct dns_server *s, const struct dns_server_opts *opts, st
     int rc = 0;
     size_t n = 0;
 
-    if (s->udp == NULL || s->ports == NULL || tcp == NULL)
-        rc = gtm_error_set(err, GTM_ENOMEM, "no memory for sockets");
+    if (s->udp == NULL || s->ports == NULL || tcp == NULL) {
+        gtm_error_set(err, GTM_ENOMEM, "no memory for sockets");
+        rc = GTM_ENOMEM;
+    }
     for (; rc == 0 && n < opts->listen_count; n++) {
         struct dns_listen listen = opts->listen[n];
         if (n > 0 && dns__socket_port(&listen) == 0)

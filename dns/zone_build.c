@@ -149,11 +149,13 @@ static uint32_t node_get(struct dns__build *b, const uint8_t *name, unsigned len
     unsigned depth = labels - b->origin_labels, have = 1;
     node = DNS__NONE;
     for (; have <= depth; have++) { /* the nearest ancestor that exists */
+        /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): one each is set */
         node = find_hashed(b, hashes[have], name + offsets[have], len - offsets[have]);
         if (node != DNS__NONE)
             break;
     }
     for (unsigned i = have; i-- > 0;) {
+        /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): as above */
         node = node_add(b, hashes[i], name + offsets[i], len - offsets[i], node);
         if (node == DNS__NONE)
             return DNS__NONE;

@@ -53,9 +53,11 @@ static void drop(struct dns__build *b, const struct dns__bnode *node, struct dns
 
 static bool same(const struct dns__rec *a, const struct dns__rec *c)
 {
-    if (a->type != c->type || (a->rdata == NULL) != (c->rdata == NULL))
+    if (a->type != c->type)
         return false;
-    return a->rdata == NULL || (a->rdlen == c->rdlen && memcmp(a->rdata, c->rdata, a->rdlen) == 0);
+    if (a->rdata == NULL || c->rdata == NULL)
+        return a->rdata == c->rdata;
+    return a->rdlen == c->rdlen && memcmp(a->rdata, c->rdata, a->rdlen) == 0;
 }
 
 static int by_content(const void *pa, const void *pc)

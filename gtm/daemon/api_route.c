@@ -128,6 +128,7 @@ static int take_query(struct gtm_api_target *t, const char *query, struct gtm_er
                             &param.value, err);
             if (rc)
                 return rc;
+            /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): decode set it */
             param.name_len = strlen(param.name);
             if (param.name_len == 0 || gtm_api_params_get(&t->query, param.name))
                 return gtm_error_set(err, GTM_EINVAL, "empty or doubled query parameter '%s'",

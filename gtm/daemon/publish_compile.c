@@ -156,7 +156,7 @@ static bool collect_pools(struct work *w)
         }
         out->pool_tables = gtm_calloc(out->pool_first[pools], sizeof(*out->pool_tables));
     }
-    bool fine = out->pool_tables != NULL;
+    bool fine = fill && ix.stamp && out->pool_tables;
     if (fine) {
         ix.fill = fill;
         index_all(&ix);
