@@ -265,7 +265,7 @@ static int parse_host(const char *text, void *out, struct gtm_error *err)
 
 const struct gtm_form gtm_form_host = {
     .what = "a host name such as www.example.com",
-    .pattern = "^[][A-Za-z0-9_.:-]{1,259}$",
+    .pattern = "^[\\[\\]A-Za-z0-9_.:-]{1,259}$",
     .heap = true,
     .parse = parse_host,
 };
