@@ -169,8 +169,8 @@ void gtm_api_get_zone(struct gtm_api_req *req)
 struct walk {
     const struct zones_job *job;
     struct gtm_json *items;
-    struct gtm_map *policies; /* of dynamic names, by lower-case text; made when first needed */
-    uint64_t at, taken;       /* entries seen, put into items */
+    struct gtm_map *names; /* dynamic ones by lower-case text; made when first needed */
+    uint64_t at, taken;    /* entries seen, put into items */
     bool more;
     uint8_t apex[DNS_NAME_MAX];
 };
@@ -208,22 +208,19 @@ static char *rdata_text(uint16_t type, const uint8_t *rdata, uint16_t rdlen)
     return text;
 }
 
-static void index_policies(struct walk *w)
+static void index_names(struct walk *w)
 {
-    const struct gtm_intent *intent = w->job->intent;
-    const struct gtm_zone_conf *conf = &intent->zones[w->job->zone];
-    w->policies = gtm_map_new();
-    for (size_t n = 0; w->policies && n < conf->names_count; n++) {
+    const struct gtm_zone_conf *conf = &w->job->intent->zones[w->job->zone];
+    w->names = gtm_map_new();
+    for (size_t n = 0; w->names && n < conf->names_count; n++) {
         uint8_t wire[DNS_NAME_MAX];
         char text[DNS_NAME_TEXT_MAX];
         size_t len = 0;
         const struct gtm_dynamic_name *name = &conf->names[n];
-        if (!name->has_policy ||
-            dns_name_parse(name->name, strlen(name->name), w->apex, wire, &len, NULL))
+        if (dns_name_parse(name->name, strlen(name->name), w->apex, wire, &len, NULL))
             continue;
         dns_name_lower(wire, wire);
-        if (gtm_map_put(w->policies, dns_name_text(wire, text), intent->policies[name->policy].name,
-                        NULL))
+        if (gtm_map_put(w->names, dns_name_text(wire, text), (void *)name, NULL))
             return; /* out of memory: shown without its policy */
     }
 }
@@ -246,18 +243,23 @@ static int on_record(void *ctx, const uint8_t *owner, uint16_t type, uint32_t tt
     gtm_json_add_str(one, "name", dns_name_text(owner, name));
     type_word(type, word);
     gtm_json_add_str(one, "type", word);
-    gtm_json_add_i64(one, "ttl_seconds", ttl);
     if (slot < 0) {
         char *text = rdata_text(type, rdata, rdlen);
+        gtm_json_add_i64(one, "ttl_seconds", ttl);
         gtm_json_add_str(one, "data", text);
         gtm_json_add_null(one, "policy");
         gtm_free(text);
         return 0;
     }
-    if (!w->policies)
-        index_policies(w);
+    if (!w->names)
+        index_names(w);
+    const struct gtm_dynamic_name *dynamic = w->names ? gtm_map_get(w->names, name) : NULL;
+    const struct gtm_policy *policy =
+        dynamic && dynamic->has_policy ? &w->job->intent->policies[dynamic->policy] : NULL;
+    unsigned ttl_s = policy ? policy->ttl_s : 0;
+    gtm_json_add_i64(one, "ttl_seconds", dynamic && dynamic->has_ttl ? dynamic->ttl_s : ttl_s);
     gtm_json_add_null(one, "data");
-    gtm_json_add_str(one, "policy", w->policies ? gtm_map_get(w->policies, name) : NULL);
+    gtm_json_add_str(one, "policy", policy ? policy->name : NULL);
     return 0;
 }
 
@@ -270,7 +272,7 @@ static struct gtm_json *records_build(void *arg)
     struct walk w = {.job = job, .items = gtm_json_array()};
     dns_name_lower(info.apex, w.apex);
     (void)dns_zone_walk(zone, on_record, &w);
-    gtm_map_free(w.policies, NULL);
+    gtm_map_free(w.names, NULL);
     struct gtm_json *root = gtm_api_list_root("RecordList", job->revision, w.items);
     if (w.more)
         gtm_json_add_i64(root, "next", (int64_t)w.at);
