@@ -91,7 +91,9 @@ bool policy__any(const struct policy_env *env, unsigned policy, enum policy__lev
     const struct gtm_policy *p = &env->intent->policies[policy];
     if (policy__own_any(env, policy, level))
         return true;
+    /* A family that the policy never had is not down: no reason for its backup. */
     return level == POLICY_LEVEL_SERVING && p->all_down == GTM_ALL_DOWN_BACKUP && p->has_backup &&
+           gtm_steer_active(p->steer) && policy_has_family(env->intent, policy, env->family) &&
            policy__target_any(env, &p->backup, level);
 }
 

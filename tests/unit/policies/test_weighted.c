@@ -98,6 +98,25 @@ static void an_inner_fail_open_waits_for_the_outer(void **state)
     build_free(in);
 }
 
+static void a_family_that_a_target_never_had_is_no_reason_for_its_backup(void **state)
+{
+    struct gtm_intent *in = world();
+    unsigned r = 0, sorry = build_pool(in, "sorry");
+    build_endpoint(in, sorry, "x", r, "192.0.2.9", "2001:db8::9", 1);
+    unsigned v4_only = build_policy(in, "v4", GTM_STEER_NEAREST, 1);
+    build_backup(in, v4_only, GTM_TARGET_POOL, sorry);
+    build_target(in, SPLIT, GTM_TARGET_POLICY, v4_only, 0, 90);
+    build_target(in, SPLIT, GTM_TARGET_POLICY, NEAR, 0, 10);
+    struct gtm_states *s = gtm_states_new(in);
+    assert_string_equal(policy_show(s, SPLIT, 1, &dublin), "normal | 100% 1 of e:100");
+    gtm_states_set_health(s, 1, 0, 0, GTM_HEALTH_DOWN, NULL);
+    assert_string_equal(policy_show(s, SPLIT, 1, &dublin), "normal | 100% 1 of e:100");
+    assert_string_equal(policy_show(s, SPLIT, 0, &dublin),
+                        "normal | 90% 1 of x:1 | 10% 1 of e:100");
+    gtm_states_free(s);
+    build_free(in);
+}
+
 static void nested_splits_multiply(void **state)
 {
     struct gtm_intent *in = world();
@@ -177,6 +196,7 @@ int main(void)
         cmocka_unit_test(shares_are_weights_over_their_sum),
         cmocka_unit_test(a_dead_target_hands_its_share_to_the_others),
         cmocka_unit_test(an_inner_fail_open_waits_for_the_outer),
+        cmocka_unit_test(a_family_that_a_target_never_had_is_no_reason_for_its_backup),
         cmocka_unit_test(nested_splits_multiply),
         cmocka_unit_test(weight_zero_is_a_standby),
         cmocka_unit_test(drawing_by_the_weights_gives_the_shares),
