@@ -11,6 +11,7 @@
 #define DURATION_PATTERN "^[0-9]{1,12}(ms|s|m|h|d)$"
 #define PERCENT_PATTERN  "^[0-9.]+%$"
 #define PARAM_PATTERN    "^\\$"
+#define ENDPOINT_PATTERN "^[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*$"
 #define LISTEN_PATTERN   "^.+:[0-9]{1,5}$"
 
 static void export_type(const struct gtm_field *field, struct gtm_json *out);
@@ -156,14 +157,16 @@ static void export_map(const struct gtm_field *field, struct gtm_json *out)
 
 static void export_text(const struct gtm_field *field, struct gtm_json *out)
 {
+    const char *pattern = field->type == GTM_T_FORM        ? field->form->pattern
+                          : field->ref == GTM_REF_ENDPOINT ? ENDPOINT_PATTERN
+                                                           : gtm_form_name.pattern;
     if (!(field->flags & GTM_F_PARAM)) {
-        add_text(out, field->type == GTM_T_FORM ? field->form->pattern : NULL);
+        add_text(out, pattern);
         return;
     }
     struct gtm_json *either = gtm_json_add_array(out, "anyOf");
     add_text(gtm_json_append_object(either), PARAM_PATTERN);
-    add_text(gtm_json_append_object(either),
-             field->type == GTM_T_FORM ? field->form->pattern : NULL);
+    add_text(gtm_json_append_object(either), pattern);
 }
 
 static void export_type(const struct gtm_field *field, struct gtm_json *out)
