@@ -23,6 +23,7 @@
 #define STALL_MIN_NS   (50u * NS_PER_MS)  /* a tick later than this is a stall */
 #define TICK_MIN_NS    (1u * NS_PER_MS)   /* many targets: their starts share a wake-up */
 #define TICK_MAX_NS    (100u * NS_PER_MS) /* between ticks while probes run: finds stalls */
+#define LAG_WINDOW     16ull              /* ticks that the average of their lateness spans */
 #define ITEMS_PER_TICK 256                /* then sockets get their turn */
 #define SPREAD_US      100                /* first probes of many targets: this far apart */
 
@@ -62,20 +63,24 @@ static void arm(struct health_engine *engine)
     gtm_timer_start_us(engine->tick, (at_ns - mono_ns + 999u) / 1000u);
 }
 
-static void note_stall(struct health_engine *engine)
+/* What the tick's own lateness says: a little is slack, much is a stall. */
+static void note_lag(struct health_engine *engine)
 {
     uint64_t mono_ns = gtm_mono_ns(engine->clock);
-    if (engine->armed_ns == HEALTH_NEVER || mono_ns < engine->armed_ns + STALL_MIN_NS)
+    uint64_t late_ns = mono_ns > engine->armed_ns ? mono_ns - engine->armed_ns : 0;
+    uint64_t capped_us = (late_ns < STALL_MIN_NS ? late_ns : STALL_MIN_NS) / 1000u;
+    engine->lag_us = (uint32_t)((engine->lag_us * (LAG_WINDOW - 1) + capped_us) / LAG_WINDOW);
+    if (late_ns < STALL_MIN_NS)
         return;
     pthread_mutex_lock(&engine->lock);
-    engine->stalled_ns += mono_ns - engine->armed_ns;
+    engine->stalled_ns += late_ns;
     pthread_mutex_unlock(&engine->lock);
 }
 
 static void on_tick(void *ctx)
 {
     struct health_engine *engine = ctx;
-    note_stall(engine);
+    note_lag(engine);
     engine->armed_ns = HEALTH_NEVER;
     engine->ticked_ns = gtm_mono_ns(engine->clock);
     /* Results that are known already come before deadlines. */

@@ -75,6 +75,7 @@ struct health_engine {
     uint64_t armed_ns;   /* when the tick is to fire, by the clock; HEALTH_NEVER = not armed */
     uint64_t ticked_ns;  /* when it fired last, by the clock */
     uint64_t stalled_ns; /* [lock] how long this process did not run when it wanted to */
+    uint32_t lag_us;     /* moving average of how late the tick comes */
     unsigned in_flight;
     struct health_io io;
     struct health_queue queue;

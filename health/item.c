@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define LOCAL_LOGS_PER_MINUTE 6
+#define LAG_FACTOR            4 /* a probe meets our own slowness at several of its steps */
 
 static struct health_stats *stats_new(const char *monitor)
 {
@@ -206,6 +207,7 @@ void health__item_run(struct health_item *item, uint64_t now_ns)
     unsigned slot = 0;
     bool changed;
     enum health_step step;
+    item->schedule.slack_us = item->engine->lag_us * LAG_FACTOR;
     while ((step = health_schedule_step(&item->schedule, now_ns, &slot, &changed)) !=
            HEALTH_STEP_NONE) {
         if (step == HEALTH_STEP_START)

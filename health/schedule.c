@@ -162,7 +162,7 @@ static uint64_t confirm_at(const struct health_schedule *s)
     if (d->fails + in_flight >= s->rules.fall || in_flight >= HEALTH_FLIGHTS_MAX)
         return HEALTH_NEVER;
     if (last->state == HEALTH_FLIGHT_RUNNING)
-        return last->late_ns;
+        return last->late_ns + s->slack_us * 1000ull;
     return last->outcome == HEALTH_FAIL ? after_gap(s) : HEALTH_NEVER;
 }
 

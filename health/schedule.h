@@ -52,7 +52,7 @@ struct health_flight {
     uint64_t start_ns, late_ns, deadline_ns;
 };
 
-/* Embedded by its owner; fields are for reading only. */
+/* Embedded by its owner; fields are for reading only, but slack_us. */
 struct health_schedule {
     struct health_rules rules;
     struct health_damping damping;
@@ -63,6 +63,9 @@ struct health_schedule {
     uint64_t started_due_ns; /* when the probe started last had been due */
     uint32_t average_us;     /* moving average of passes' latency; 0 = none yet */
     uint32_t next_seq;
+    /* How slow the owner itself is just now; set by it, and added to what counts as late, or a busy
+     * owner would make itself busier by confirming. */
+    uint32_t slack_us;
     unsigned confirms; /* since the last regular start */
 };
 

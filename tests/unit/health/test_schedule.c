@@ -286,6 +286,20 @@ static void a_late_probe_that_passes_cancels_its_confirmation(void **state)
     assert_int_equal(w.changes, 0);
 }
 
+static void a_busy_owner_confirms_lateness_later(void **state)
+{
+    struct world w;
+    world_init(&w, &half_second, GTM_HEALTH_UP, 3);
+    w.server = hangs;
+    run(&w, now_of(&w) + 3000 * MS, 99);
+    unsigned before = w.started;
+    w.broken_ns = now_of(&w);
+    w.s.slack_us = 70000;
+    run(&w, now_of(&w) + 620 * MS, 99);
+    assert_true(w.confirms[before + 1]);
+    assert_int_equal(w.starts[before + 1] - w.starts[before], 120 * MS);
+}
+
 static void results_count_in_order_of_start(void **state)
 {
     /* The regular probe hangs, its confirmation passes at once: one failure, then a pass. */
@@ -424,6 +438,7 @@ int main(void)
         cmocka_unit_test(regular_probes_keep_their_phase),
         cmocka_unit_test(phases_are_spread),
         cmocka_unit_test(a_late_probe_that_passes_cancels_its_confirmation),
+        cmocka_unit_test(a_busy_owner_confirms_lateness_later),
         cmocka_unit_test(results_count_in_order_of_start),
         cmocka_unit_test(coming_back_is_quick),
         cmocka_unit_test(later_confirmations_keep_a_distance),
