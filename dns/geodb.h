@@ -44,9 +44,13 @@ struct dns_geodb_info {
 };
 
 /* Loads and layers: for each attribute (country, continent, subdivision, point, ASN) the first
- * database in the list that knows it wins. Files are copied before they are parsed, so that a file
- * truncated meanwhile cannot kill us. A missing or broken file fails the whole load (err names it).
- * infos (may be NULL) has room for paths_count. NULL on failure. */
+ * database in the list that knows it wins; but continent, subdivision and point are not taken from
+ * a database that puts the address into another country, and a code that is no country (EU, AP)
+ * gives way to a country. Files are copied before they are parsed, so that a file truncated
+ * meanwhile cannot kill us. A missing or broken file, or one that says nothing about places or AS
+ * numbers, fails the whole load (err names it): GTM_ENOTFOUND, GTM_EDENIED, GTM_EIO, GTM_EINVAL (a
+ * directory, …), GTM_EUNSUPPORTED (kind or format version), GTM_ECORRUPT, GTM_ELIMIT, GTM_ETIMEOUT,
+ * GTM_ENOMEM. infos (may be NULL) has room for paths_count. NULL on failure. */
 struct dns_geodb *dns_geodb_load(const char *const *paths, size_t paths_count,
                                  struct dns_geodb_info *infos, struct gtm_error *err);
 void dns_geodb_free(struct dns_geodb *db); /* NULL is fine */

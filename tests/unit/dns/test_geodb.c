@@ -440,6 +440,11 @@ static void test_hostile_records(void **state)
         mmdb_map(&r, 1), mmdb_string(&r, "country");
     expect_bad_record(&r);
     r.len = 0;
+    for (int i = 0; i < 40; i++) /* deeper than any real record, though complete */
+        mmdb_array(&r, 1);
+    mmdb_string(&r, "x");
+    expect_bad_record(&r);
+    r.len = 0;
     for (int i = 0; i < 200000; i++)
         mmdb_array(&r, 1);
     expect_bad_record(&r);
@@ -533,6 +538,33 @@ static void test_damaged_libloc(void **state)
     damage(file_a);
 }
 
+static uint32_t be32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* Nodes of the tree lead back to one near the top, which has a parent already, or nowhere. */
+static void test_libloc_loops(void **state)
+{
+    size_t len;
+    save_loc(file_a);
+    uint8_t *bytes = read_all(file_a, &len);
+    uint8_t *tree = bytes + be32(bytes + 44);
+    uint32_t nodes = be32(bytes + 48) / 12;
+    assert_true(nodes > 128 && tree + 12 * (size_t)nodes <= bytes + len);
+    for (uint32_t i = 2; i < nodes; i += 9) {
+        uint8_t *side = tree + 12 * (size_t)i + (i & 1 ? 0 : 4), saved[4];
+        memcpy(saved, side, 4);
+        memcpy(side, "\0\0\0\1", 4);
+        write_file(file_b, bytes, len);
+        expect_error(file_b, GTM_ECORRUPT, "network tree");
+        memcpy(side, "\xff\xff\xff\xff", 4); /* no such node */
+        write_file(file_b, bytes, len);
+        expect_error(file_b, GTM_ECORRUPT, "network tree");
+        memcpy(side, saved, 4);
+    }
+}
+
 static void test_out_of_memory(void **state)
 {
     struct mmdb_writer w;
@@ -563,7 +595,8 @@ int main(void)
         cmocka_unit_test(test_layers),          cmocka_unit_test(test_libloc_nested),
         cmocka_unit_test(test_no_database),     cmocka_unit_test(test_hostile_trees),
         cmocka_unit_test(test_hostile_records), cmocka_unit_test(test_damaged_mmdb),
-        cmocka_unit_test(test_damaged_libloc),  cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_damaged_libloc),  cmocka_unit_test(test_libloc_loops),
+        cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
