@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAPS_BYTES_MAX (UINT64_C(1) << 30) /* all class maps of a compile */
+
 uint64_t gtm__geography(const struct dns_geodb *db)
 {
     uint64_t h = 1;
@@ -352,6 +354,11 @@ static int map_add(struct gtm__map_builder *b, const struct gtm_buf *key,
     b->out->maps[b->out->maps_count++] = m;
     b->out->info.map_bytes += dns_classmap_bytes(m->map);
     b->out->info.classes += m->classes;
+    if (b->out->info.map_bytes > MAPS_BYTES_MAX)
+        return gtm_error_set(err, GTM_ELIMIT,
+                             "%zu class maps take more than 1 GiB; policies share one when their "
+                             "pools are in the same regions and their routes are the same",
+                             b->out->maps_count);
     return GTM_OK;
 }
 
