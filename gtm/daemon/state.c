@@ -60,6 +60,19 @@ static enum gtm_health worst(const struct gtm_state_next *now, size_t address)
     return health;
 }
 
+/* Since when it is: of the first of the monitors that say so. */
+static int64_t worst_since(const struct gtm_state_next *now, size_t address)
+{
+    enum gtm_health health = worst(now, address);
+    int64_t since_ms = 0;
+    for (uint32_t i = now->first_slot[address]; i; i = now->slots[i - 1].next) {
+        const struct gtm_slot *slot = &now->slots[i - 1];
+        if (slot->health == health && (!since_ms || slot->since_ms < since_ms))
+            since_ms = slot->since_ms;
+    }
+    return since_ms;
+}
+
 static void merge_slot(struct gtm_state *state, struct gtm_slot *slot,
                        const struct gtm_change *change)
 {
@@ -342,9 +355,8 @@ static int add_endpoint(const struct gtm_state *state, struct gtm_state_next *ne
         }
         size_t address = (next->facts->base[p] + e) * 2 + f;
         gtm_states_set_health(next->facts->states, p, e, f, worst(next, address), NULL);
-        uint32_t first = next->first_slot[address];
-        if (!state->now && first)
-            next->facts->since_ms[address] = next->slots[first - 1].since_ms;
+        if (!state->now)
+            next->facts->since_ms[address] = worst_since(next, address);
     }
     return 0;
 }

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-import mmdb
 from harness import ZONE, address, cluster, gtmd, health_of, problem_names, wait_for, webs
+
+import mmdb  # harness knows where it is
 
 
 @pytest.fixture(name="world")
