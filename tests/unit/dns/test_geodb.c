@@ -397,7 +397,6 @@ static void test_no_database(void **state)
     save(&w, file_a);
     assert_null(dns_geodb_load(both, 2, NULL, &err));
     assert_string_equal(err.file, "/nonexistent/x.mmdb");
-    dns_geodb_free(NULL);
 }
 
 static void test_hostile_trees(void **state)
@@ -443,10 +442,6 @@ static void test_hostile_records(void **state)
     for (int i = 0; i < 40; i++) /* deeper than any real record, though complete */
         mmdb_array(&r, 1);
     mmdb_string(&r, "x");
-    expect_bad_record(&r);
-    r.len = 0;
-    for (int i = 0; i < 200000; i++)
-        mmdb_array(&r, 1);
     expect_bad_record(&r);
     r.len = 0;
     mmdb_map(&r, 16000000); /* far more pairs than there are bytes */
@@ -538,19 +533,17 @@ static void test_damaged_libloc(void **state)
     damage(file_a);
 }
 
-static uint32_t be32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
 /* Nodes of the tree lead back to one near the top, which has a parent already, or nowhere. */
 static void test_libloc_loops(void **state)
 {
     size_t len;
     save_loc(file_a);
     uint8_t *bytes = read_all(file_a, &len);
-    uint8_t *tree = bytes + be32(bytes + 44);
-    uint32_t nodes = be32(bytes + 48) / 12;
+    uint32_t tree_at, tree_bytes; /* from the header */
+    memcpy(&tree_at, bytes + 44, 4);
+    memcpy(&tree_bytes, bytes + 48, 4);
+    uint8_t *tree = bytes + ntohl(tree_at);
+    uint32_t nodes = ntohl(tree_bytes) / 12;
     assert_true(nodes > 128 && tree + 12 * (size_t)nodes <= bytes + len);
     for (uint32_t i = 2; i < nodes; i += 9) {
         uint8_t *side = tree + 12 * (size_t)i + (i & 1 ? 0 : 4), saved[4];
