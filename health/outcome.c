@@ -167,6 +167,15 @@ static void reset_text(const struct health_outcome *o, char *out)
              o->phase <= HEALTH_PHASE_ANSWER ? "without an answer" : "before the answer's end");
 }
 
+/* What is expected of a server may hold line breaks and the like. */
+static const char *make_printable(char *text)
+{
+    for (char *p = text; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f)
+            *p = '.';
+    return text;
+}
+
 const char *health_outcome_text(const struct health_outcome *o, const struct health_spec *spec,
                                 char out[HEALTH_EVIDENCE_BYTES])
 {
@@ -209,5 +218,5 @@ const char *health_outcome_text(const struct health_outcome *o, const struct hea
     case HEALTH_RESULT_COUNT:
         break;
     }
-    return out;
+    return make_printable(out);
 }
