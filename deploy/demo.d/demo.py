@@ -294,8 +294,8 @@ ns1  A   127.0.0.1
         try:
             # the first answers may come before the country database is compiled
             return os.path.exists(self.socket_path) and self.ask("12.0.0.0")[0] is not None and \
-                json.loads(self.gtmctl("geo", "status", "-o", "json"))["item"]["databases"][0].get("loaded_at")
-        except (OSError, dns.exception.Timeout, Failed, KeyError, IndexError):
+                json.loads(self.gtmctl("geo", "status", "-o", "json"))["item"]["loaded"]
+        except (OSError, dns.exception.Timeout, Failed):
             return False
 
     def kill(self, name):
