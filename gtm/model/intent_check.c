@@ -76,7 +76,23 @@ static void warn_same_address(struct gtm_parse *p, const struct gtm_pool *pool)
     gtm_map_free(seen, NULL);
 }
 
-static void check_pool(struct gtm_parse *p, const struct gtm_pool *pool)
+/* Not a warning: the file is right, only this build is behind it. */
+static void note_unwatched(struct gtm_parse *p, const struct gtm_intent *intent,
+                           const struct gtm_pool *pool)
+{
+    for (size_t i = 0; i < pool->monitors_count; i++) {
+        unsigned m = pool->monitors[i];
+        if (m >= intent->monitors_count || gtm_monitor_kind_active(intent->monitors[m].kind))
+            return;
+    }
+    gtm_diags_add(p->diags, GTM_SEV_NOTE, p->file, pool->pos.line, pool->pos.col,
+                  "pool '%s': none of its monitors is of a kind that is active yet, so its "
+                  "endpoints are never seen down",
+                  pool->name);
+}
+
+static void check_pool(struct gtm_parse *p, const struct gtm_intent *intent,
+                       const struct gtm_pool *pool)
 {
     uint64_t weight = 0;
     for (size_t i = 0; i < pool->endpoints_count; i++)
@@ -87,6 +103,8 @@ static void check_pool(struct gtm_parse *p, const struct gtm_pool *pool)
         gtm_parse_warn_at(p, pool->pos,
                           "pool '%s' has no monitors: its endpoints are never seen down",
                           pool->name);
+    else
+        note_unwatched(p, intent, pool);
     if (weight == 0)
         gtm_parse_warn_at(p, pool->pos, "pool '%s': all weights are 0", pool->name);
     if (pool->endpoints_count > 1)
@@ -172,6 +190,6 @@ void gtm_check_intent(struct gtm_parse *p, struct gtm_intent *intent)
     fill_vantages(p, intent);
     warn_empty_regions(p, intent);
     for (size_t i = 0; i < intent->pools_count && !p->nomem; i++)
-        check_pool(p, &intent->pools[i]);
+        check_pool(p, intent, &intent->pools[i]);
     check_zones(p, intent);
 }

@@ -37,6 +37,7 @@ struct reader {
     struct gtm_diags *diags;
     const char *text;
     size_t len;
+    unsigned nodes;
 };
 
 static void *arena_alloc(struct gtm_yaml *yaml, size_t bytes, size_t align)
@@ -117,6 +118,11 @@ static void no_memory(struct reader *r)
 
 static struct gtm_yaml_node *new_node(struct reader *r, enum gtm_yaml_kind kind, yaml_mark_t mark)
 {
+    if (++r->nodes > GTM_YAML_MAX_NODES) {
+        gtm_diags_add(r->diags, GTM_SEV_ERROR, r->file, MARK_LINE(mark), MARK_COL(mark),
+                      "more than %u values", GTM_YAML_MAX_NODES);
+        return NULL;
+    }
     struct gtm_yaml_node *node =
         arena_alloc(r->yaml, sizeof(*node), _Alignof(struct gtm_yaml_node));
     if (!node) {

@@ -4,7 +4,8 @@
  * and values mean is schema.h's business. Scalars stay text (plus "was it quoted"), so `country:
  * NO` stays "NO". Refused, each with a finding: duplicate keys, anchors, aliases, tags, several
  * documents, keys that are not plain words, nesting beyond GTM_YAML_MAX_DEPTH, more than
- * GTM_YAML_MAX_BYTES, bytes that are not UTF-8. One tree belongs to one thread.
+ * GTM_YAML_MAX_BYTES or GTM_YAML_MAX_NODES, bytes that are not UTF-8. One tree belongs to one
+ * thread.
  */
 #ifndef GTM_MODEL_YAML_H
 #define GTM_MODEL_YAML_H
@@ -16,6 +17,7 @@
 
 #define GTM_YAML_MAX_DEPTH 32
 #define GTM_YAML_MAX_BYTES (64u << 20)
+#define GTM_YAML_MAX_NODES 4000000u /* bounds the tree of a file of tiny values: 320 MB */
 
 enum gtm_yaml_kind {
     GTM_YAML_SCALAR = 0,

@@ -101,6 +101,20 @@ static void test_good_files(void **state)
     each_file("node_good", is_accepted);
 }
 
+static void test_shipped_examples(void **state)
+{
+    static const char *const names[] = {"cluster.yaml", "node.yaml"};
+    for (int i = 0; i < 2; i++) {
+        const char *source = getenv("GTM_SOURCE");
+        struct file file = {.node = i == 1};
+        snprintf(file.path, sizeof(file.path), "%s/deploy/examples/%s", source ? source : ".",
+                 names[i]);
+        file.text = slurp(file.path, &file.len);
+        is_accepted(&file);
+        free(file.text);
+    }
+}
+
 static void gives_its_findings(const struct file *file)
 {
     static const char *const words[] = {"error", "warning", "note"};
@@ -196,6 +210,38 @@ static void test_shown_again(void **state)
     each_file("intent_good", shown_is_an_intent);
 }
 
+/* Without memory nothing is shown, rather than a part. */
+static void is_shown_whole_or_not(const struct file *file)
+{
+    struct gtm_diags diags = {0};
+    struct gtm_intent *intent = gtm_intent_parse("/x/c.yaml", file->text, file->len, &diags);
+    assert_non_null(intent);
+    uint64_t before = gtm_mem_count();
+    struct gtm_json *json = gtm_intent_to_json(intent);
+    char *whole = gtm_json_print(json, false);
+    uint64_t count = gtm_mem_count() - before;
+    gtm_json_free(json);
+    assert_non_null(whole);
+    for (uint64_t n = 1; n <= count; n += count / 200 + 1) {
+        gtm_mem_fail_at(n, 0);
+        json = gtm_intent_to_json(intent);
+        char *text = gtm_json_print(json, false);
+        gtm_mem_fail_at(0, 0);
+        if (text)
+            assert_string_equal(text, whole);
+        gtm_free(text);
+        gtm_json_free(json);
+    }
+    gtm_free(whole);
+    gtm_intent_unref(intent);
+    gtm_diags_fini(&diags);
+}
+
+static void test_shown_without_memory(void **state)
+{
+    each_file("intent_good", is_shown_whole_or_not);
+}
+
 static void add_scale_text(struct gtm_buf *buf, unsigned pools, unsigned names)
 {
     gtm_buf_adds(buf, "regions:\n");
@@ -251,9 +297,13 @@ static void test_scale(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good_files), cmocka_unit_test(test_bad_files),
-        cmocka_unit_test(test_no_memory),  cmocka_unit_test(test_shown_again),
+        cmocka_unit_test(test_good_files),
+        cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_shown_again),
         cmocka_unit_test(test_scale),
+        cmocka_unit_test(test_shipped_examples),
+        cmocka_unit_test(test_shown_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
