@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define ACCEPT_RETRY_MS 100
-#define BACKLOG         128
+#define BACKLOG         1024 /* a full one is an error for who does not block */
 
 /* --- the limit of connections --- */
 

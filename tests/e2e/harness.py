@@ -214,6 +214,7 @@ def gtmd(cluster, **kw):
     node = Gtmd(cluster, **kw)
     try:
         yield node.start()
+        assert node.stop() in (None, 0), "a clean end (sanitizers report leaks there)"
     except BaseException:
         sys.stderr.write(node.log_text()[-8000:])
         raise
