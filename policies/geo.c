@@ -56,18 +56,23 @@ static bool matches(const struct gtm_route *route, size_t index, const struct po
            (route->asns_count == 0 || has_asn(route, loc->asn));
 }
 
-void policy__rank_geo(const struct gtm_intent *intent, const struct gtm_policy *policy,
+int policy_route(const struct gtm_intent *intent, unsigned part, const struct policy_place *place)
+{
+    const struct gtm_policy *policy = &intent->policies[part];
+    for (size_t i = 0; i < policy->routes_count; i++)
+        if (matches(&policy->routes[i], i, place))
+            return (int)i;
+    return -1;
+}
+
+void policy__rank_geo(const struct gtm_intent *intent, unsigned part,
                       const struct policy_place *place, struct policy_regions *ret)
 {
+    const struct gtm_policy *policy = &intent->policies[part];
     struct policy_regionset here;
+    int at = policy_route(intent, part, place);
     policy__pool_regions(&intent->pools[policy->pool], &here);
-    for (size_t i = 0; i < policy->routes_count; i++) {
-        const struct gtm_route *route = &policy->routes[i];
-        if (!matches(route, i, place))
-            continue;
-        for (size_t r = 0; r < route->regions_count; r++)
-            policy__append(ret, &here, route->regions[r]);
-        break;
-    }
+    for (size_t r = 0; at >= 0 && r < policy->routes[at].regions_count; r++)
+        policy__append(ret, &here, policy->routes[at].regions[r]);
     policy__append_default(intent, policy, &here, ret);
 }

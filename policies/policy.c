@@ -7,23 +7,9 @@
 #include "policies/policy_int.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 
-#define SENTENCE_BYTES 400
-#define WEIGHT_SCALE   16777216.0 /* 2^24: option weights as whole numbers */
-
-void policy__say(const struct policy_env *env, const char *fmt, ...)
-{
-    if (!env->say)
-        return;
-    char text[SENTENCE_BYTES];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(text, sizeof(text), fmt, args);
-    va_end(args);
-    env->say(env->say_ctx, text);
-}
+#define WEIGHT_SCALE 16777216.0 /* 2^24: option weights as whole numbers */
 
 const char *policy_mode_word(enum policy_mode mode)
 {
@@ -145,7 +131,7 @@ void policy_rank(const struct gtm_intent *intent, unsigned part, const struct po
     if (p->steer == GTM_STEER_NEAREST)
         policy__rank_nearest(intent, p, place->loc, ret);
     else
-        policy__rank_geo(intent, p, place, ret);
+        policy__rank_geo(intent, part, place, ret);
 }
 
 void policy_look(const struct policy_env *env, unsigned policy, const struct policy_parts *parts,
@@ -167,39 +153,6 @@ void policy_look(const struct policy_env *env, unsigned policy, const struct pol
     }
 }
 
-static const char *skip_reason(const struct policy_env *env, unsigned pool, unsigned e,
-                               enum policy__level level)
-{
-    const struct gtm_endpoint *ep = &env->intent->pools[pool].endpoints[e];
-    if (!gtm_endpoint_has(ep, env->family))
-        return env->family == GTM_FAMILY_V4 ? "no IPv4 address" : "no IPv6 address";
-    if (policy__endpoint_at(env, pool, e, level))
-        return ep->weight == 0 ? "weight 0" : NULL;
-    struct gtm_endpoint_state s = gtm_states_effective(env->states, pool, e, env->family);
-    if (level == POLICY_LEVEL_LAST_GOOD && s.admin != GTM_ADMIN_DOWN && s.admin != GTM_ADMIN_DRAIN)
-        return "was not among the last that served";
-    return gtm_endpoint_state_reason(s);
-}
-
-void policy__say_skipped(const struct policy_env *env, unsigned pool, enum policy__level level)
-{
-    if (!env->say)
-        return;
-    const struct gtm_pool *p = &env->intent->pools[pool];
-    struct policy_usable u;
-    policy__pool_usable(env, pool, level, &u);
-    for (unsigned e = 0, next = 0; e < p->endpoints_count; e++) {
-        if (next < u.count && u.endpoints[next] == e) {
-            next++;
-            continue;
-        }
-        const char *reason = skip_reason(env, pool, e, level);
-        policy__say(env, "endpoint %s in %s skipped: %s", p->endpoints[e].name,
-                    env->intent->regions[p->endpoints[e].region].name,
-                    reason ? reason : "unusable");
-    }
-}
-
 static const struct policy_regions *list_of(const struct policy__walk *walk, unsigned policy)
 {
     const struct policy_parts *parts = walk->class_->parts;
@@ -215,7 +168,7 @@ static void say_policy(const struct policy__walk *walk, unsigned policy)
     const struct gtm_intent *intent = walk->env->intent;
     const struct gtm_policy *p = &intent->policies[policy];
     const struct policy_regions *list = list_of(walk, policy);
-    char text[SENTENCE_BYTES];
+    char text[POLICY_SENTENCE_BYTES];
     if (!walk->env->say)
         return;
     int at =

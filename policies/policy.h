@@ -74,6 +74,9 @@ struct policy_regions {
 void policy_rank(const struct gtm_intent *intent, unsigned part, const struct policy_place *place,
                  struct policy_regions *ret);
 
+/* The first route of a geo part that matches, or -1. */
+int policy_route(const struct gtm_intent *intent, unsigned part, const struct policy_place *place);
+
 /* How a policy answers now. */
 enum policy_mode {
     POLICY_NORMAL = 0,  /* with endpoints that serve, its own or a backup's */
@@ -152,6 +155,8 @@ struct policy_choice {
 /* The options for one class. 0, or GTM_ENOMEM / GTM_ELIMIT; ret is then empty. */
 int policy_choose(const struct policy_env *env, unsigned policy, const struct policy_class *class_,
                   struct policy_choice *ret) GTM_MUST_CHECK;
+/* Says where the order of regions of one part comes from: distances, or the route that matched. */
+void policy_say_rank(const struct policy_env *env, unsigned part, const struct policy_place *place);
 void policy_choice_fini(struct policy_choice *choice);
 
 #endif

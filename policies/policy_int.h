@@ -46,7 +46,7 @@ bool policy__target_any(const struct policy_env *env, const struct gtm_target *t
 /* nearest.c, geo.c: appends to ret. */
 void policy__rank_nearest(const struct gtm_intent *intent, const struct gtm_policy *policy,
                           const struct gtm_location *loc, struct policy_regions *ret);
-void policy__rank_geo(const struct gtm_intent *intent, const struct gtm_policy *policy,
+void policy__rank_geo(const struct gtm_intent *intent, unsigned part,
                       const struct policy_place *place, struct policy_regions *ret);
 
 /* failover.c */
@@ -82,6 +82,9 @@ const char *policy__target_text(const struct gtm_intent *intent, const struct gt
 /* policy.c */
 /* Adds the options of a policy at the walk's level. */
 void policy__resolve(struct policy__walk *walk, unsigned policy, double share);
+
+/* say.c */
+#define POLICY_SENTENCE_BYTES 400
 void policy__say(const struct policy_env *env, const char *fmt, ...) GTM_PRINTF(2, 3);
 /* A sentence for every endpoint of the pool that is not used at the level, with its reason. */
 void policy__say_skipped(const struct policy_env *env, unsigned pool, enum policy__level level);

@@ -342,6 +342,39 @@ static void add_choice(const struct explain *x, const struct policy_choice *choi
     }
 }
 
+/* By the address, as the class map looks it up. */
+static bool network_holds(const struct gtm_network *n, const struct explain *x)
+{
+    unsigned whole = n->prefix_len / 8, rest = n->prefix_len % 8;
+    return n->family == x->query->family && memcmp(n->addr, x->addr, whole) == 0 &&
+           (rest == 0 || ((n->addr[whole] ^ x->addr[whole]) & (0xff00u >> rest) & 0xff) == 0);
+}
+
+/* Says where each part's order comes from. Without memory it says nothing. */
+static void add_ranking(const struct explain *x, const struct policy_env *env,
+                        const struct policy_parts *parts)
+{
+    struct gtm_location loc = {.asn = 0};
+    if (x->query->loc)
+        loc = *x->query->loc;
+    for (size_t i = 0; i < parts->count; i++) {
+        const struct gtm_policy *p = &env->intent->policies[parts->policy[i]];
+        uint32_t *routes = gtm_calloc(p->routes_count, sizeof(*routes));
+        struct policy_place place = {.loc = &loc, .routes = routes};
+        for (size_t r = 0; routes && r < p->routes_count; r++) {
+            const struct gtm_route *route = &p->routes[r];
+            size_t n = 0;
+            while (n < route->networks_count && !network_holds(&route->networks[n], x))
+                n++;
+            if (n < route->networks_count)
+                routes[place.routes_count++] = (uint32_t)r;
+        }
+        if (routes)
+            policy_say_rank(env, parts->policy[i], &place);
+        gtm_free(routes);
+    }
+}
+
 static int add_policy(const struct explain *x, uint32_t table, struct gtm_json *steps)
 {
     const struct gtm__state *s = x->pub->state;
@@ -366,6 +399,7 @@ static int add_policy(const struct explain *x, uint32_t table, struct gtm_json *
     gtm_json_add_i64(x->root, "class", at.class_id);
     gtm_json_add_i64(x->root, "scope", at.scope);
     add_lists(x, &parts, lists);
+    add_ranking(x, &env, &parts);
     int rc = policy_choose(&env, t->index, &class_, &choice);
     gtm_json_add_str(x->root, "mode", policy_mode_word(choice.mode));
     gtm_json_add_bool(x->root, "fail_open", choice.mode == POLICY_FAIL_OPEN);

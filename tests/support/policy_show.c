@@ -69,3 +69,12 @@ const char *policy_ranked(const struct gtm_intent *intent, unsigned part,
                        intent->regions[list.region[i]].name);
     return out;
 }
+
+const char *policy_ranked_why(const struct gtm_intent *intent, unsigned part,
+                              const struct policy_place *place)
+{
+    struct policy_env env = {.intent = intent, .say = say};
+    said[0] = '\0';
+    policy_say_rank(&env, part, place);
+    return said;
+}

@@ -18,4 +18,8 @@ const char *policy_said(const struct gtm_states *states, unsigned policy, enum g
 const char *policy_ranked(const struct gtm_intent *intent, unsigned part,
                           const struct policy_place *place);
 
+/* The sentence about where that list comes from. Static storage. */
+const char *policy_ranked_why(const struct gtm_intent *intent, unsigned part,
+                              const struct policy_place *place);
+
 #endif

@@ -89,6 +89,35 @@ static void all_conditions_of_a_route_must_hold(void **state)
     build_free(w.in);
 }
 
+static void the_route_that_matched_is_named(void **state)
+{
+    struct world w = world();
+    static const uint32_t first = 0;
+    struct gtm_location de = {.country = "DE", .continent = "EU"};
+    struct gtm_location ca = {.country = "US", .continent = "NA", .subdivision = "CA"};
+    struct gtm_location asn = {.country = "US", .continent = "NA", .asn = 64500};
+    struct gtm_location br = {.country = "BR", .continent = "SA"};
+    struct policy_place place = {.loc = &de};
+    assert_int_equal(policy_route(w.in, w.policy, &place), 1);
+    assert_string_equal(policy_ranked_why(w.in, w.policy, &place),
+                        "policy geo: route 2 matches by country DE\n");
+    place.loc = &ca;
+    assert_string_equal(policy_ranked_why(w.in, w.policy, &place),
+                        "policy geo: route 4 matches by subdivision US-CA\n");
+    place.loc = &asn;
+    assert_string_equal(policy_ranked_why(w.in, w.policy, &place),
+                        "policy geo: route 5 matches by country US AS64500\n");
+    place.loc = &br;
+    assert_int_equal(policy_route(w.in, w.policy, &place), -1);
+    assert_string_equal(policy_ranked_why(w.in, w.policy, &place),
+                        "policy geo: no route matches, so the default order holds\n");
+    place.routes = &first;
+    place.routes_count = 1;
+    assert_string_equal(policy_ranked_why(w.in, w.policy, &place),
+                        "policy geo: route 1 matches by network\n");
+    build_free(w.in);
+}
+
 static void another_routes_network_does_not_match(void **state)
 {
     struct world w = world();
@@ -116,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_match_wins_then_default_then_the_rest),
         cmocka_unit_test(all_conditions_of_a_route_must_hold),
+        cmocka_unit_test(the_route_that_matched_is_named),
         cmocka_unit_test(another_routes_network_does_not_match),
         cmocka_unit_test(a_dead_routes_users_go_on),
     };

@@ -70,6 +70,23 @@ static void unknown_clients_get_the_default_order(void **state)
     build_free(w.in);
 }
 
+static void distances_are_said(void **state)
+{
+    struct world w = world();
+    struct policy_place place = {.loc = &dublin};
+    char want[200];
+    snprintf(want, sizeof(want),
+             "policy near: distances from 53.0, -8.0 (IE): eu-west %.0f km, us-east %.0f km, "
+             "ap-south %.0f km\n",
+             gtm_distance_km(53, -8, 53.3, -6.3), gtm_distance_km(53, -8, 38.9, -77),
+             gtm_distance_km(53, -8, 1.35, 103.8));
+    assert_string_equal(policy_ranked_why(w.in, w.policy, &place), want);
+    place.loc = &nowhere;
+    assert_string_equal(policy_ranked_why(w.in, w.policy, &place),
+                        "policy near: the client's place is unknown, so the default order holds\n");
+    build_free(w.in);
+}
+
 static void ties_keep_the_order_of_declaration(void **state)
 {
     struct gtm_intent *in = build_intent();
@@ -173,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(orders_by_distance),
         cmocka_unit_test(unknown_clients_get_the_default_order),
+        cmocka_unit_test(distances_are_said),
         cmocka_unit_test(ties_keep_the_order_of_declaration),
         cmocka_unit_test(first_eight_of_many_are_the_nearest),
         cmocka_unit_test(the_next_region_answers_when_one_is_down),

@@ -78,7 +78,8 @@ static void explain_says_what_clients_get(void **state)
 static char *explain_text(struct fixture *f, const char *name, uint8_t octet)
 {
     struct gtm_error err = {0};
-    struct gtm_location loc = {.country = "IE", .continent = "EU", .asn = 64500};
+    struct gtm_location loc = {
+        .country = "IE", .continent = "EU", .has_point = true, .lat = 53, .lon = -8, .asn = 64500};
     struct gtm_explain_query q = {.name = name,
                                   .type = A,
                                   .family = 4,
@@ -103,6 +104,7 @@ static void explain_names_each_step(void **state)
         {"near.example.com", "\"subnet\":\"10.2.2.0/24\""},
         {"near.example.com", "\"country\":\"IE\""},
         {"near.example.com", "\"regions\":[\"eu\",\"us\",\"ap\"]"},
+        {"near.example.com", "policy near: distances from 53.0, -8.0 (IE): eu "},
         {"near.example.com", "endpoint p0-eu in eu skipped: down"},
         {"near.example.com", "region eu is preferred but has no usable endpoint"},
         {"near.example.com", "\"data\":\"192.0.0.1\""},
