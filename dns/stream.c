@@ -30,13 +30,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define OUT_LIMIT_BYTES  (256u << 10) /* waiting to be sent: above it nothing more is read */
-#define OUT_RESUME_BYTES (64u << 10)
-#define IN_LIMIT_BYTES   (64u << 10) /* read and not yet answered */
-#define PROGRESS_BYTES   (16u << 10) /* a slow reader takes that much in idle_ms, or all */
-#define ACCEPTS          64          /* of one socket before others have their turn */
-#define ACCEPT_PAUSE_MS  100         /* after descriptors ran out with no client to close */
-#define PAD_BYTES        16          /* dns_query_prepare may read eight octets behind the end */
+#define OUT_LIMIT_BYTES   (256u << 10) /* waiting to be sent: above it nothing more is read */
+#define OUT_RESUME_BYTES  (64u << 10)
+#define OUT_TOTAL_BYTES   (64u << 20) /* of all clients: above it, each gets one answer at a time */
+#define SEND_BUFFER_BYTES (64u << 10) /* the kernel's; left alone it grows to 4 MiB a client */
+#define IN_LIMIT_BYTES    (64u << 10) /* read and not yet answered */
+#define PROGRESS_BYTES    (16u << 10) /* a slow reader takes that much in idle_ms, or all */
+#define ACCEPTS           64          /* of one socket before others have their turn */
+#define ACCEPT_PAUSE_MS   100         /* after descriptors ran out with no client to close */
+#define PAD_BYTES         16          /* dns_query_prepare may read eight octets behind the end */
 
 struct client {
     struct client *prev, *next; /* in order of last_ms, the longest idle first */
@@ -60,6 +62,7 @@ struct dns_stream {
     unsigned max_clients, idle_ms;
     struct dns_view **view;
     struct client *oldest, *newest;
+    size_t out_total; /* octets waiting to be sent to all clients */
     atomic_uint clients;
     bool running;
     pthread_t thread;
@@ -106,6 +109,7 @@ static void close_client(struct client *c)
 {
     unlink_client(c);
     atomic_fetch_sub_explicit(&c->stream->clients, 1, memory_order_relaxed);
+    c->stream->out_total -= evbuffer_get_length(bufferevent_get_output(c->bev));
     if (c->on_output)
         evbuffer_remove_cb_entry(bufferevent_get_output(c->bev), c->on_output);
     bufferevent_free(c->bev);
@@ -161,6 +165,13 @@ static size_t output_waiting(const struct client *c)
     return evbuffer_get_length(bufferevent_get_output(c->bev));
 }
 
+/* Does so much wait to be sent that nothing more may be read? */
+static bool output_full(const struct client *c)
+{
+    size_t limit = c->stream->out_total > OUT_TOTAL_BYTES ? 0 : OUT_LIMIT_BYTES;
+    return output_waiting(c) > limit;
+}
+
 /* Answers what lies in the first piece of the input. 0, or why nothing more can be read. */
 static int answer_piece(struct client *c, const struct dns_view *view, struct evbuffer *in)
 {
@@ -170,8 +181,7 @@ static int answer_piece(struct client *c, const struct dns_view *view, struct ev
     const uint8_t *data = piece.iov_base, *msg;
     size_t left = piece.iov_len, msg_len;
     int rc = 0;
-    while (output_waiting(c) <= OUT_LIMIT_BYTES &&
-           (rc = dns_frame_next(&c->frame, &data, &left, &msg, &msg_len)) > 0)
+    while (!output_full(c) && (rc = dns_frame_next(&c->frame, &data, &left, &msg, &msg_len)) > 0)
         if ((rc = answer(c, view, msg, msg_len)) != GTM_OK)
             break;
     evbuffer_drain(in, piece.iov_len - left);
@@ -185,14 +195,14 @@ static void serve(struct client *c)
     int rc = GTM_OK;
     gtm_rcu_online();
     const struct dns_view *view = gtm_rcu_read(c->stream->view);
-    while (rc == GTM_OK && evbuffer_get_length(in) > 0 && output_waiting(c) <= OUT_LIMIT_BYTES)
+    while (rc == GTM_OK && evbuffer_get_length(in) > 0 && !output_full(c))
         rc = answer_piece(c, view, in);
     gtm_rcu_offline();
     if (rc != GTM_OK) { /* the answers to what was right are still sent, then it is closed */
         evbuffer_drain(in, evbuffer_get_length(in));
         c->half_closed = true;
     }
-    c->paused = output_waiting(c) > OUT_LIMIT_BYTES;
+    c->paused = output_full(c);
     if (c->paused || c->half_closed)
         bufferevent_disable(c->bev, EV_READ);
     else
@@ -231,11 +241,13 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
     }
 }
 
-/* Sees every octet that leaves, for clients that read slowly. */
+/* Sees every octet that comes and leaves, for the bound and for clients that read slowly. */
 static void on_output(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *arg)
 {
     (void)buffer;
     struct client *c = arg;
+    c->stream->out_total += info->n_added;
+    c->stream->out_total -= info->n_deleted;
     c->drained += info->n_deleted;
     if (info->n_deleted > 0 && c->drained >= c->drain_goal)
         touch(c);
@@ -382,8 +394,11 @@ static int new_events(struct dns_stream *s)
     if (!s->wake_event || !s->idle_timer || !s->accept_timer || event_add(s->wake_event, NULL) != 0)
         return GTM_ENOMEM;
     for (size_t i = 0; i < s->fds_count; i++) {
-        int one = 1; /* accepted sockets inherit it: an answer never waits for an acknowledgement */
+        int one =
+            1; /* accepted sockets inherit both: an answer never waits for an acknowledgement */
+        int sndbuf = SEND_BUFFER_BYTES;
         (void)setsockopt(s->fds[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+        (void)setsockopt(s->fds[i], SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf));
         s->accepts[i] = event_new(s->base, s->fds[i], EV_READ | EV_PERSIST, on_accept, s);
         if (!s->accepts[i] || event_add(s->accepts[i], NULL) != 0)
             return GTM_ENOMEM;

@@ -178,7 +178,7 @@ static void deliver(struct dns__parse *parse, const struct dns__token *first,
         .owner = parse->owner,
         .type = head->type,
         .ttl = head->ttl,
-        .rdata = parse->rdata,
+        .rdata = parse->rd.out,
         .rdlen = (uint16_t)parse->rd.len,
         .file = parse->source->file ? parse->source->file : "",
         .line = at->line,
@@ -206,7 +206,7 @@ void dns__parse_record(struct dns__parse *parse, const struct dns__token *tokens
     rd->count = count - i;
     rd->last = &tokens[count - 1];
     rd->origin = parse->origin;
-    rd->out = parse->rdata;
+    rd->out = parse->rdata + DNS__RDATA_HEADROOM;
     int rc = dns__rdata_parse(rd, head.type);
     if (rc == GTM_ENOMEM) {
         parse->stop = rc;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Reads a zone file (RFC 1035 5, RFC 2308 4 for $TTL) record by record: own tokenizer for
- * directives ($ORIGIN, $TTL, $INCLUDE), owner, TTL and class in either order, parentheses,
- * comments, quoted strings, with line and column; ldns for the rdata, which alone would accept too
- * much. It knows nothing of zone semantics (SOA count, CNAME rules, out-of-zone names): that is
- * dns/zone.h. Blocking: worker threads only.
+ * directives ($ORIGIN, $TTL, $INCLUDE, $GENERATE), owner, TTL and class in either order,
+ * parentheses, comments, quoted strings, with line and column; ldns for the rdata, which alone
+ * would accept too much. It knows nothing of zone semantics (SOA count, CNAME rules, out-of-zone
+ * names): that is dns/zone.h. Blocking: worker threads only.
  */
 #ifndef DNS_ZONEFILE_H
 #define DNS_ZONEFILE_H

@@ -359,7 +359,8 @@ int dns__field_type(struct dns__rd *rd)
 
 int dns__field_types(struct dns__rd *rd)
 {
-    uint8_t set[65536 / 8] = {0};
+    uint8_t set[65536 / 8] = {0}, lens[256] = {0}; /* octets used of each window of 32 */
+    unsigned windows = 0;
     while (rd->i < rd->count) {
         size_t before = rd->len;
         int rc = dns__field_type(rd);
@@ -367,19 +368,18 @@ int dns__field_types(struct dns__rd *rd)
             return rc;
         rd->len = before;
         uint16_t type = dns_get16(rd->out + before);
+        unsigned window = type >> 8, octets = (type & 0xffu) / 8 + 1;
         set[type / 8] |= (uint8_t)(0x80 >> (type % 8));
+        lens[window] = lens[window] > octets ? lens[window] : (uint8_t)octets;
+        windows = windows > window + 1 ? windows : window + 1;
     }
-    for (unsigned window = 0; window < 256; window++) {
-        const uint8_t *bits = set + (size_t)window * 32;
-        unsigned len = 32;
-        while (len > 0 && bits[len - 1] == 0)
-            len--;
-        uint8_t head[2] = {(uint8_t)window, (uint8_t)len};
-        if (len == 0)
+    for (unsigned window = 0; window < windows; window++) {
+        uint8_t head[2] = {(uint8_t)window, lens[window]};
+        if (lens[window] == 0)
             continue;
         int rc = dns__rd_put(rd, head, 2);
         if (rc == GTM_OK)
-            rc = dns__rd_put(rd, bits, len);
+            rc = dns__rd_put(rd, set + (size_t)window * 32, lens[window]);
         if (rc != GTM_OK)
             return rc;
     }

@@ -194,6 +194,12 @@ static void generate(struct dns__parse *parse, const struct dns__token *tokens,
             parse->stop = GTM_ENOMEM;
             break;
         }
+        parse->generated_bytes += line.len;
+        if (parse->generated_bytes > DNS__GENERATE_BYTES_MAX) {
+            dns__parse_error(parse, &tokens[0], "more than %u bytes of text are generated in all",
+                             DNS__GENERATE_BYTES_MAX);
+            break;
+        }
         read_line(parse, &lex, &line, &findings);
         if (findings.errors > 0) {
             dns__parse_error(parse, &tokens[0], "for %lld this gives \"%.80s\": %s", (long long)v,

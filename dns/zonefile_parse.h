@@ -15,9 +15,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define DNS__GENERATE_MAX       65536      /* records of one directive */
-#define DNS__GENERATE_TOTAL_MAX (1u << 20) /* of one parse */
-#define DNS__INCLUDES_MAX       4096       /* files of one parse */
+#define DNS__GENERATE_MAX       65536       /* records of one directive */
+#define DNS__GENERATE_TOTAL_MAX (1u << 20)  /* of one parse */
+#define DNS__GENERATE_BYTES_MAX (64u << 20) /* of text, of one parse */
+#define DNS__INCLUDES_MAX       4096        /* files of one parse */
 
 /* A file being read, on top of the one that includes it. */
 struct dns__source {
@@ -41,11 +42,12 @@ struct dns__parse {
     bool have_default, have_last, warned;
     /* Set while $GENERATE makes records: they are all found where the directive is. */
     const struct dns__token *generated_at;
-    size_t bytes_left; /* over all files */
-    unsigned includes, generated;
-    int stop; /* the callback's wish to end, or GTM_ENOMEM */
+    size_t bytes_left;            /* over all files */
+    unsigned includes, generated; /* files, records */
+    size_t generated_bytes;       /* of text */
+    int stop;                     /* the callback's wish to end, or GTM_ENOMEM */
     struct dns__rd rd;
-    uint8_t rdata[DNS__RDATA_MAX];
+    uint8_t rdata[DNS__RDATA_HEADROOM + DNS__RDATA_MAX];
 };
 
 /* A record from the tokens of an entry; errors go to diags. blank: no owner was written. */

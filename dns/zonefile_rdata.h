@@ -15,7 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DNS__RDATA_MAX 65535 /* octets */
+#define DNS__RDATA_MAX      65535 /* octets */
+#define DNS__RDATA_HEADROOM 11    /* octets before rd->out: name, type, class, TTL and length */
 
 /* The rdata under construction. Fields take tokens from `i` on and append to out. */
 struct dns__rd {
@@ -23,7 +24,7 @@ struct dns__rd {
     size_t count, i;
     const uint8_t *origin;         /* wire */
     const struct dns__token *last; /* of the record: a missing field is reported behind it */
-    uint8_t *out;                  /* room for DNS__RDATA_MAX */
+    uint8_t *out;                  /* room for DNS__RDATA_MAX, and DNS__RDATA_HEADROOM before it */
     size_t len;
     struct gtm_error err; /* line, col and text of the failure; file is the caller's */
     unsigned width;       /* of the token to blame */

@@ -57,7 +57,7 @@ static int check_record(void *ctx, const struct dns_record *r)
     if (dns_name_check(r->owner, DNS_NAME_MAX) == 0 || r->ttl > DNS_TTL_MAX || r->type == 0 ||
         r->line == 0 || r->col == 0)
         die("malformed record", r);
-    if (*seen < 50)
+    if (*seen < 20)
         check_generic(r);
     return ++*seen > RECORDS_MAX ? 2 : 0;
 }

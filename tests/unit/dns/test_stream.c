@@ -23,7 +23,9 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define DEADLINE_MS 20000 /* nothing here takes long; a machine may be busy */
@@ -352,6 +354,21 @@ static uint64_t answered(const struct world *w)
     return __atomic_load_n(&dns_stream_counters(w->stream)->n[DNS_CNT_TCP], __ATOMIC_RELAXED);
 }
 
+/* The number of answers once it has stood still for 100 ms. */
+static uint64_t settled(const struct world *w)
+{
+    uint64_t last = answered(w), since = gtm_mono_ms(gtm_clock_system()), begin = since;
+    for (uint64_t now = since; now - since < 100; now = gtm_mono_ms(gtm_clock_system())) {
+        assert_true(now - begin < DEADLINE_MS);
+        if (answered(w) != last) {
+            last = answered(w);
+            since = now;
+        }
+        usleep(1000);
+    }
+    return last;
+}
+
 static void test_slow_reader(void **state)
 {
     struct world w;
@@ -363,6 +380,38 @@ static void test_slow_reader(void **state)
     wait_clients(&w, 0); /* it never reads, so it is dropped */
     assert_in_range(answered(&w), 5, 200);
     close(slow);
+    finish(&w);
+}
+
+/* Many who do not read cannot make us hold 256 KiB for each of them. What the kernel takes is
+ * learned from one of them alone. */
+static void test_many_slow_readers(void **state)
+{
+    enum { CROWD = 600 };
+    static int fds[CROWD];
+    struct world w;
+    start(&w, big_zone(), CROWD, DEADLINE_MS);
+    uint64_t alone = 0, total;
+    for (int i = 0; i < CROWD; i++) {
+        fds[i] = dial(&w, 4096);
+        flood(fds[i], 50);
+        if (i > 0)
+            continue;
+        alone = settled(&w);
+        assert_in_range(alone, 6, 49);
+    }
+    total = settled(&w);
+    /* 64 MiB are 1,300 answers; each client has one or two more, and without the bound all would
+     * have as many as one alone. */
+    assert_in_range(total, 1300, CROWD * alone * 3 / 4);
+    for (int i = 0; i < CROWD; i++)
+        close(fds[i]);
+    wait_clients(&w, 0);
+    int fd = dial(&w, 0); /* and it is given back */
+    assert_true(flood(fd, 20) == 20);
+    for (uint16_t id = 0; id < 20; id++)
+        expect_answer(fd, id, DNS_RCODE_NOERROR);
+    close(fd);
     finish(&w);
 }
 
@@ -387,6 +436,57 @@ static void test_late_reader(void **state)
     finish(&w);
 }
 
+/* Opens far more connections than the server has descriptors, then asks. In a process of its own:
+ * 0 = answered. */
+static int crowd_then_ask(int pipe_fd)
+{
+    struct world w = {0};
+    struct gtm_buf buf = {0};
+    uint8_t head[2];
+    struct timeval tv = {.tv_sec = DEADLINE_MS / 1000};
+    if (read(pipe_fd, &w.addr, sizeof(w.addr)) != (ssize_t)sizeof(w.addr))
+        return 2;
+    for (int i = 0; i < 100; i++) {
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        if (connect(fd, (const struct sockaddr *)&w.addr, sizeof(w.addr)) != 0)
+            return 3;
+        if (i < 99)
+            continue;
+        add_query(&buf, "www.example.com.", DNS_TYPE_A, 1);
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+        if (send(fd, buf.data, buf.len, MSG_NOSIGNAL) != (ssize_t)buf.len)
+            return 4;
+        return recv(fd, head, 2, MSG_WAITALL) == 2 ? 0 : 5;
+    }
+    return 6;
+}
+
+static void test_descriptors_run_out(void **state)
+{
+    struct world w;
+    int pipe_fds[2], status = -1;
+    struct rlimit limit;
+    assert_return_code(pipe(pipe_fds), errno);
+    pid_t child = fork(); /* before there is a second thread */
+    if (child == 0)
+        _exit(crowd_then_ask(pipe_fds[0]));
+    start(&w, small_zone(), 1000, DEADLINE_MS);
+    assert_return_code(getrlimit(RLIMIT_NOFILE, &limit), errno);
+    struct rlimit low = limit;
+    int lowest_free = dup(0);
+    low.rlim_cur = (rlim_t)lowest_free + 8;
+    close(lowest_free);
+    assert_return_code(setrlimit(RLIMIT_NOFILE, &low), errno);
+    assert_int_equal(write(pipe_fds[1], &w.addr, sizeof(w.addr)), sizeof(w.addr));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_return_code(setrlimit(RLIMIT_NOFILE, &limit), errno);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+    finish(&w);
+}
+
 static void test_stop_with_clients(void **state)
 {
     struct world w;
@@ -400,12 +500,18 @@ static void test_stop_with_clients(void **state)
 
 int main(void)
 {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) { /* both ends of every connection are ours */
+        limit.rlim_cur = limit.rlim_max < 4096 ? limit.rlim_max : 4096;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pipelining),        cmocka_unit_test(test_small_segments),
         cmocka_unit_test(test_half_close),        cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_no_view),           cmocka_unit_test(test_idle),
         cmocka_unit_test(test_eviction),          cmocka_unit_test(test_idle_crowd),
-        cmocka_unit_test(test_slow_reader),       cmocka_unit_test(test_late_reader),
+        cmocka_unit_test(test_slow_reader),       cmocka_unit_test(test_many_slow_readers),
+        cmocka_unit_test(test_late_reader),       cmocka_unit_test(test_descriptors_run_out),
         cmocka_unit_test(test_stop_with_clients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -357,6 +357,33 @@ static void test_limits(void **state)
     gtm_buf_fini(&findings);
 }
 
+static int count_record(void *ctx, const struct dns_record *r)
+{
+    (*(unsigned *)ctx)++;
+    return 0;
+}
+
+/* A short file cannot keep the parser busy for ever. */
+static void test_generate_bounded(void **state)
+{
+    struct gtm_buf text = {0};
+    struct gtm_diags diags = {0};
+    struct dns_zonefile_opts opts = {.origin = origin};
+    unsigned seen = 0;
+    gtm_buf_adds(&text, "\n$GENERATE 0-65535 a 1 TXT");
+    for (int i = 0; i < 16; i++)
+        gtm_buf_adds(&text, " \"${0,250}\"");
+    assert_int_equal(dns_zonefile_parse(&opts, text.data, text.len, count_record, &seen, &diags),
+                     GTM_EPARSE);
+    assert_int_equal(diags.errors, 1);
+    assert_string_equal(diags.items[0].text,
+                        "more than 67108864 bytes of text are generated in all");
+    assert_int_equal(diags.items[0].line, 2);
+    assert_in_range(seen, 16000, 17000);
+    gtm_buf_fini(&text);
+    gtm_diags_fini(&diags);
+}
+
 static int stop_at_second(void *ctx, const struct dns_record *r)
 {
     unsigned *seen = ctx;
@@ -475,12 +502,6 @@ static void test_include_refused(void **state)
     gtm_buf_fini(&findings);
 }
 
-static int count_record(void *ctx, const struct dns_record *r)
-{
-    (*(unsigned *)ctx)++;
-    return 0;
-}
-
 /* Fails every allocation in turn: GTM_ENOMEM each time, nothing leaked, nothing reported as a
  * mistake of the text. */
 static void test_no_memory(void **state)
@@ -528,10 +549,15 @@ int main(int argc, char **argv)
     if (argc == 4 && strcmp(argv[1], "--dump") == 0)
         return dump(argv[2], argv[3]);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),      cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_goes_on),   cmocka_unit_test(test_default_ttl),
-        cmocka_unit_test(test_limits),    cmocka_unit_test(test_stop),
-        cmocka_unit_test(test_include),   cmocka_unit_test(test_include_refused),
+        cmocka_unit_test(test_good),
+        cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_goes_on),
+        cmocka_unit_test(test_default_ttl),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_generate_bounded),
+        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_include),
+        cmocka_unit_test(test_include_refused),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
