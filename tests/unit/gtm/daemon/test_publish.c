@@ -287,6 +287,25 @@ static void a_flip_without_memory_is_made_up_for(void **state)
     }
 }
 
+/* Hundreds of flips in a row without any memory: what is owed is remembered once, not piled up. */
+static void a_long_shortage_is_survived(void **state)
+{
+    struct fixture *f = *state;
+    struct gtm_error err = {0};
+    for (unsigned n = 0; n < 200; n++) {
+        publish_set(f, n % 2, EU, n % 4 < 2 ? GTM_HEALTH_DOWN : GTM_HEALTH_UP);
+        gtm_mem_fail_at(1, 1);
+        assert_int_equal(gtm_publisher_flip(f->pub, f->states, &f->touched, &err), GTM_ENOMEM);
+        gtm_mem_fail_at(0, 0);
+        gtm_touched_clear(&f->touched);
+        assert_dig_has(f, "near.example.com", A, "10.2.2.0/24", " A 192.0.0.2 |");
+    }
+    publish_set(f, 0, EU, GTM_HEALTH_DOWN);
+    gtm_touched_clear(&f->touched);
+    publish_flip(f); /* nobody names the pool, but it is owed */
+    assert_dig_has(f, "near.example.com", A, "10.2.2.0/24", " A 192.0.0.1 |");
+}
+
 static void an_install_or_compile_without_memory_changes_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -330,6 +349,7 @@ int main(void)
         T(included_files_are_always_read_again),
         T(errors_are_all_told_and_change_nothing),
         T(a_flip_without_memory_is_made_up_for),
+        T(a_long_shortage_is_survived),
         T(an_install_or_compile_without_memory_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
