@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <event2/event.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -104,12 +105,14 @@ static void add_geo(struct gtm_json *item, const struct gtmd *d)
 
 int64_t gtm_api_rss_bytes(void)
 {
+    char text[128] = "";
     FILE *f = fopen("/proc/self/statm", "re");
-    unsigned long total = 0, resident = 0;
-    int n = f ? fscanf(f, "%lu %lu", &total, &resident) : 0;
+    size_t n = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
     if (f)
         fclose(f);
-    return n == 2 ? (int64_t)resident * sysconf(_SC_PAGESIZE) : 0;
+    text[n] = 0;
+    const char *resident = strchr(text, ' '); /* the second number, in pages */
+    return resident ? (int64_t)strtoul(resident, NULL, 10) * sysconf(_SC_PAGESIZE) : 0;
 }
 
 void gtm_api_get_status(struct gtm_api_req *req)

@@ -29,7 +29,7 @@
 
 static void listeners_switch(struct gtm_api *api)
 {
-    bool open = !api->stopping && api->connections < GTM_API_CONNECTIONS_MAX;
+    bool open = !api->stopping && api->connections + api->newcomers_count < GTM_API_CONNECTIONS_MAX;
     for (size_t i = 0; i < GTM_API_LISTENERS; i++) {
         struct evconnlistener *ev = api->listeners[i].ev;
         if (ev && open)
@@ -55,6 +55,7 @@ static void newcomer_unlink(struct gtm_api_newcomer *newcomer)
         at = &(*at)->next;
     if (*at)
         *at = newcomer->next;
+    newcomer->api->newcomers_count--;
     gtm_free(newcomer);
 }
 
@@ -71,9 +72,9 @@ static void on_made(evutil_socket_t fd, short what, void *arg)
     if (evcon) {
         evhttp_connection_set_closecb(evcon, on_closed, api);
         api->connections++;
-        listeners_switch(api);
     }
     newcomer_unlink(newcomer);
+    listeners_switch(api);
 }
 
 /* evhttp asks for the bufferevent of a connection that it has accepted. */
@@ -86,6 +87,8 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
         return bev; /* not counted, but closed by its time-out */
     *newcomer = (struct gtm_api_newcomer){.api = api, .bev = bev, .next = api->newcomers};
     api->newcomers = newcomer;
+    api->newcomers_count++;
+    listeners_switch(api); /* libevent accepts until a callback pauses the listener */
     struct timeval now = {0};
     if (event_base_once(base, -1, EV_TIMEOUT, on_made, newcomer, &now))
         newcomer_unlink(newcomer);
@@ -194,7 +197,7 @@ static int open_tcp(struct gtm_api *api, const struct gtm_listen *at, struct gtm
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
     if (bind(fd, (const struct sockaddr *)&at->addr, at->addr_len) || listen(fd, BACKLOG))
         return fail(fd, err, errno, "metrics.listen", at->text);
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = {0};
     socklen_t len = sizeof(bound);
     if (!getsockname(fd, (struct sockaddr *)&bound, &len))
         api->metrics_port =

@@ -52,7 +52,7 @@ struct gtm_api {
     struct gtm_timer *accept_retry;
     struct gtm_api_newcomer *newcomers;
     struct gtm_api_req *requests; /* not answered yet */
-    unsigned connections;
+    unsigned connections, newcomers_count;
     bool stopping;
     uint16_t metrics_port;
     char socket_path[108];

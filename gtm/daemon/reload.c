@@ -330,7 +330,7 @@ static void done(void *arg)
     int code = job->diags.errors ? GTM_EPARSE : 0;
     if (!code && !job->compiled && !(geo_only && job->geo_failed))
         code = geo_only ? 0 : GTM_ENOMEM; /* every other failure leaves a finding */
-    if (!code && job->compiled && !job->dry)
+    if (!code && job->compiled && job->intent && !job->dry)
         code = install(job);
     if (geo_only && code) { /* say a zone file that is wrong by now: as good as a wrong database */
         job->geo_failed = true;
