@@ -256,7 +256,7 @@ int main(int argc, char **argv)
                         .records = argc > 4 ? (unsigned)strtoul(argv[4], NULL, 10) : 1000000};
     char dir[] = "/tmp/gtm-scale-XXXXXX", zone[64], intent[64];
     struct bench b = {.views = 0};
-    if (!mkdtemp(dir))
+    if (size.pools == 0 || !mkdtemp(dir))
         return 1;
     snprintf(zone, sizeof(zone), "%s/zone", dir);
     snprintf(intent, sizeof(intent), "%s/intent.yaml", dir);
