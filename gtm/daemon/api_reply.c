@@ -14,6 +14,7 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/keyvalq_struct.h>
+#include <malloc.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -414,6 +415,7 @@ struct build_job {
     void (*fini)(void *arg);
     void *arg;
     char *text;
+    bool big;
 };
 
 static void build_work(void *arg)
@@ -422,6 +424,8 @@ static void build_work(void *arg)
     struct gtm_json *root = job->build(job->arg);
     job->text = root ? gtm_json_print(root, false) : NULL;
     gtm_json_free(root);
+    if (job->big)
+        malloc_trim(0); /* a tree of megabytes was here; at rest the process should be small */
 }
 
 static void build_done(void *arg)
@@ -441,7 +445,7 @@ void gtm_api_build(struct gtm_api_req *req, bool big, struct gtm_json *(*build)(
         gtm_api_problem(req, 500, "internal", "out of memory");
         return;
     }
-    *job = (struct build_job){.req = req, .build = build, .fini = fini, .arg = arg};
+    *job = (struct build_job){.req = req, .build = build, .fini = fini, .arg = arg, .big = big};
     if (big && !gtm_loop_work(req->api->d->loop, build_work, build_done, job))
         return;
     if (big) {

@@ -12,6 +12,7 @@
 #include "gtm/base/mem.h"
 #include "gtm/daemon/daemon.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
@@ -184,6 +185,20 @@ static int open_unix(struct gtm_api *api, const char *path, struct gtm_error *er
     return fd;
 }
 
+/* In host order, 0 = unknown. */
+static uint16_t bound_port(int fd)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } bound = {0};
+    socklen_t len = sizeof(bound);
+    if (getsockname(fd, &bound.any, &len))
+        return 0;
+    return ntohs(bound.any.sa_family == AF_INET ? bound.v4.sin_port : bound.v6.sin6_port);
+}
+
 static int open_tcp(struct gtm_api *api, const struct gtm_listen *at, struct gtm_error *err)
 {
     int fd = socket(at->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
@@ -197,12 +212,7 @@ static int open_tcp(struct gtm_api *api, const struct gtm_listen *at, struct gtm
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
     if (bind(fd, (const struct sockaddr *)&at->addr, at->addr_len) || listen(fd, BACKLOG))
         return fail(fd, err, errno, "metrics.listen", at->text);
-    struct sockaddr_storage bound = {0};
-    socklen_t len = sizeof(bound);
-    if (!getsockname(fd, (struct sockaddr *)&bound, &len))
-        api->metrics_port =
-            ntohs(bound.ss_family == AF_INET ? ((struct sockaddr_in *)&bound)->sin_port
-                                             : ((struct sockaddr_in6 *)&bound)->sin6_port);
+    api->metrics_port = bound_port(fd);
     return fd;
 }
 

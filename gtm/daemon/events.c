@@ -60,9 +60,11 @@ void gtm_events_add(struct gtm_events *events, const struct gtm_event *event)
     snprintf(r->from, sizeof(r->from), "%s", event->from ? event->from : "");
     snprintf(r->to, sizeof(r->to), "%s", event->to ? event->to : "");
     snprintf(r->cause, sizeof(r->cause), "%s", event->cause ? event->cause : "");
-    gtm_log(event->level, "event", gtm_event_type_word(event->type),
-            gtm_kv_str("subject", r->subject), gtm_kv_str("from", r->from), gtm_kv_str("to", r->to),
-            gtm_kv_str("cause", r->cause));
+    /* The health engine logs each change itself, with more of its evidence. */
+    enum gtm_log_level level =
+        event->type == GTM_EVENT_HEALTH_CHANGED ? GTM_LOG_DEBUG : event->level;
+    gtm_log(level, "event", gtm_event_type_word(event->type), gtm_kv_str("subject", r->subject),
+            gtm_kv_str("from", r->from), gtm_kv_str("to", r->to), gtm_kv_str("cause", r->cause));
 }
 
 static void add_record(struct gtm_json *list, uint64_t id, const struct record *r)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The last GTM_EVENTS_MAX things that happened, each with its cause, for people who ask "what
- * changed?"; each is logged too. Not durable. The control thread only.
+ * changed?"; each is logged too
+ * (changes of health on the debug level, since the health engine logs them). Not durable. The
+ * control thread only.
  */
 #ifndef GTM_DAEMON_EVENTS_H
 #define GTM_DAEMON_EVENTS_H

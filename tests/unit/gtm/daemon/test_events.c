@@ -61,6 +61,7 @@ static void ring(void **state)
     size_t count;
     bounds(events, 0, 1000, &first, &last, &count);
     assert_int_equal(count, 0);
+    gtm_log_set_level(GTM_LOG_DEBUG);
     for (unsigned n = 1; n <= GTM_EVENTS_MAX; n++)
         add(events, n);
     bounds(events, 0, 1000, &first, &last, &count);
