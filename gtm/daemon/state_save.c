@@ -166,12 +166,11 @@ static void on_saved(void *arg, const struct gtm_store_result *result)
         state->all_dirty = true;
         return;
     }
-    for (size_t i = 0; i < GTM_STATE_SHARDS_MAX; i++) {
-        if (state->dirty[i]) { /* changed while the disk worked */
-            gtm_state__save_soon(state);
-            return;
-        }
-    }
+    bool again = state->all_dirty; /* changed while the disk worked */
+    for (size_t i = 0; i < GTM_STATE_SHARDS_MAX; i++)
+        again = again || state->dirty[i];
+    if (again)
+        gtm_state__save_soon(state);
 }
 
 static bool same_as_stored(const struct gtm_state *state, const char *key, const char *text)
@@ -264,8 +263,6 @@ static void save_orders(struct gtm_state *state)
 
 static void save(struct gtm_state *state)
 {
-    if (!state->now || state->saving)
-        return;
     if (state->save_code)
         save_orders(state);
     struct commit *commit = gtm_calloc(1, sizeof(*commit));
@@ -291,12 +288,14 @@ void gtm_state__on_save(void *arg)
 {
     struct gtm_state *state = arg;
     state->save_scheduled = false;
-    save(state);
+    if (state->now && !state->saving)
+        save(state);
 }
 
 void gtm_state_flush(struct gtm_state *state)
 {
-    save(state);
+    if (state->now) /* also behind one that is under way: the store keeps the order */
+        save(state);
 }
 
 int gtm_state__store_override(struct gtm_state *state, const char *key, gtm_store_done_fn *done,

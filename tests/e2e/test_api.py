@@ -3,8 +3,11 @@
 import copy
 import datetime
 import json
+import os
+import pwd
 import re
 import socket
+import stat
 import threading
 
 import jsonschema
@@ -168,7 +171,7 @@ def test_order_moves_users_and_says_so(world):
     last = node.get("/events").items[-1]["id"]
     done = check(node.put(path, order, headers={"If-Match": f'"{revision}"'}), "AdminChange")
     assert done["before"]["state"] == "auto" and done["after"]["state"] == "drain"
-    assert done["after"]["owner"] == "root" or done["after"]["owner"]
+    assert done["after"]["owner"] == pwd.getpwuid(os.geteuid()).pw_name
     # In force when the request is answered, not some time later.
     assert node.addresses("first.example.com") == [address(12)]
     endpoint = node.get("/pools/www/endpoints/www-us-east").item
@@ -271,6 +274,51 @@ def test_idle_connections_do_not_shut_others_out(world):
     finally:
         for s in idle:
             s.close()
+
+
+def raw(node, data):
+    """The status line of the reply to these bytes, "" when there was none."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(10)
+        s.connect(str(node.socket))
+        s.sendall(data)
+        return s.recv(4096).split(b"\r\n")[0].decode()
+
+
+def test_requests_that_smuggle(world):
+    """RFC 9112 6.1: what two parsers could read in two ways is refused."""
+    node, _ = world
+    body = b"0\r\n\r\n"
+    both = (b"POST /api/v1/config/validate HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n"
+            b"Content-Length: 5\r\n\r\n" + body)
+    assert " 400 " in raw(node, both)
+    assert raw(node, b"\x16\x03\x01\x02\x00 not HTTP\r\n\r\n").split(" ")[1:2] in ([], ["400"])
+    assert node.get("/version").status == 200
+
+
+def test_socket_is_for_the_group(world):
+    node, _ = world
+    assert stat.S_IMODE(node.socket.stat().st_mode) == 0o660
+
+
+def test_head_has_no_body(world):
+    node, _ = world
+    reply = node.request("HEAD", "/version")
+    assert reply.status == 200 and reply.body == "" and reply.headers["Content-Type"] == "application/json"
+
+
+def test_parallel_reloads_share_one(world):
+    node, _ = world
+    got = []
+    threads = [threading.Thread(target=lambda: got.append(node.post("/reload").status)) for _ in range(12)]
+    last = node.get("/events").items[-1]["id"]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert got == [200] * 12
+    events = [e for e in node.get(f"/events?after={last}").items if e["type"] == "ConfigReloaded"]
+    assert 1 <= len(events) <= 12
 
 
 def test_clients_that_vanish(world):

@@ -106,6 +106,16 @@ def test_second_daemon_on_one_folder(node):
     assert node.ready()
 
 
+def test_second_daemon_on_one_port(node):
+    """Sockets that allow sharing must not let two daemons split the questions of one port."""
+    node.start()
+    other = node.node_text.replace("api.sock", "other.sock").replace("/data\n", "/other\n")
+    node.write("other.yaml", other.replace(f":{METRICS_PORT}", f":{METRICS_PORT + 1}"))
+    code, text = node.run("--config", "other.yaml")
+    assert code == 1 and len(lines(text)) == 1 and f"{node.address}:{DNS_PORT}" in text, text
+    assert node.ready()
+
+
 def test_socket_somebody_answers_on(node):
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as s:
         s.bind(str(node.socket))
