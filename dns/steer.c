@@ -189,6 +189,22 @@ void dns_choice_unref(struct dns_choice *choice)
 
 /* ---- picks ---- */
 
+/* The distinct slots go behind the classes' slots. */
+static void picks_used(struct dns_picks *p)
+{
+    uint64_t seen[(UINT16_MAX + 1) / 64] = {0};
+    uint16_t *used = p->slots + p->classes;
+
+    for (size_t i = 0; i < p->classes; i++) {
+        uint16_t slot = p->slots[i];
+        if ((seen[slot / 64] >> (slot % 64) & 1) != 0)
+            continue;
+        seen[slot / 64] |= (uint64_t)1 << (slot % 64);
+        used[p->used_count++] = slot;
+    }
+    p->used = used;
+}
+
 struct dns_picks *dns_picks_new(const uint16_t *slot_of_class, size_t classes,
                                 struct gtm_error *err)
 {
@@ -199,7 +215,7 @@ struct dns_picks *dns_picks_new(const uint16_t *slot_of_class, size_t classes,
                       DNS_CLASSES_MAX);
         return NULL;
     }
-    p = gtm_malloc(sizeof(*p) + classes * sizeof(uint16_t));
+    p = gtm_calloc(1, sizeof(*p) + 2 * classes * sizeof(uint16_t));
     if (p == NULL) {
         gtm_error_set(err, GTM_ENOMEM, "no memory for %zu classes", classes);
         return NULL;
@@ -207,6 +223,7 @@ struct dns_picks *dns_picks_new(const uint16_t *slot_of_class, size_t classes,
     p->classes = classes;
     atomic_init(&p->refs, 1);
     memcpy(p->slots, slot_of_class, classes * sizeof(uint16_t));
+    picks_used(p);
     return p;
 }
 
@@ -230,11 +247,11 @@ static int family_check(const struct dns_classmap *map, const struct dns_steer_f
     if (f->picks->classes < dns_classmap_classes(map))
         return gtm_error_set(err, GTM_EINVAL, "picks for %zu classes, the map has %u",
                              f->picks->classes, dns_classmap_classes(map));
-    for (size_t i = 0; i < f->picks->classes; i++) {
-        uint16_t slot = f->picks->slots[i];
+    for (size_t i = 0; i < f->picks->used_count; i++) {
+        uint16_t slot = f->picks->used[i];
         if (slot >= f->choices_count || f->choices[slot] == NULL)
-            return gtm_error_set(err, GTM_EINVAL, "class %zu leads to slot %u, which has no choice",
-                                 i, slot);
+            return gtm_error_set(err, GTM_EINVAL, "a class leads to slot %u, which has no choice",
+                                 slot);
         if (f->choices[slot]->type != type)
             return gtm_error_set(err, GTM_EINVAL, "slot %u holds records of another type", slot);
     }

@@ -41,7 +41,9 @@ struct dns_choice {
 };
 
 struct dns_picks {
-    size_t classes;
+    size_t classes, used_count;
+    const uint16_t
+        *used; /* the distinct slots, so that a table is checked without walking classes */
     atomic_int refs;
     uint16_t slots[];
 };
