@@ -142,36 +142,79 @@ static const struct gtm_yaml_node *after(const struct gtm_yaml_node *step, unsig
     return n;
 }
 
-/* Removes steps whose predecessors are all removed, until nothing changes: what stays waits for
- * itself. Steps are at most 200. */
+/* The steps of a plan (at most 200) and what each waits for. */
+struct order {
+    size_t count;
+    bool *waits; /* [step * count + before] */
+    unsigned *left;
+    unsigned *ready; /* queue */
+};
+
+static void order_fill(struct order *o, const struct gtm_yaml_node *steps)
+{
+    const struct gtm_yaml_node *a;
+    for (const struct gtm_yaml_node *s = steps->first; s; s = s->next) {
+        for (unsigned i = 0; (a = after(s, i)); i++) {
+            const struct gtm_yaml_node *before = find_named(steps, a->text);
+            bool *edge = before ? &o->waits[s->index * o->count + before->index] : NULL;
+            o->left[s->index] += edge && !*edge;
+            if (edge)
+                *edge = true;
+        }
+    }
+}
+
+/* Takes away every step that waits for nothing more; returns how many stay. */
+static size_t order_drain(struct order *o)
+{
+    size_t taken = 0, ready = 0;
+    for (unsigned s = 0; s < o->count; s++) {
+        if (o->left[s] == 0)
+            o->ready[ready++] = s;
+    }
+    for (; taken < ready; taken++) {
+        for (unsigned s = 0; s < o->count; s++) {
+            if (o->waits[s * o->count + o->ready[taken]] && --o->left[s] == 0)
+                o->ready[ready++] = s;
+        }
+    }
+    return o->count - taken;
+}
+
+/* A step of a loop: from any step that stays, as many steps back as there are. */
+static unsigned order_loop(const struct order *o)
+{
+    unsigned at = 0;
+    while (o->left[at] == 0)
+        at++;
+    for (size_t n = 0; n < o->count; n++) {
+        unsigned before = 0;
+        while (!o->waits[at * o->count + before] || o->left[before] == 0)
+            before++;
+        at = before;
+    }
+    return at;
+}
+
 static void check_order(struct gtm_parse *p, const struct gtm_yaml_node *steps, const char *plan)
 {
-    bool *done = gtm_calloc(steps->count, sizeof(*done));
-    if (!done) {
-        p->nomem = true;
-        return;
+    struct order o = {.count = steps->count};
+    o.waits = gtm_calloc(o.count * o.count, sizeof(*o.waits));
+    o.left = gtm_calloc(o.count, sizeof(*o.left));
+    o.ready = gtm_calloc(o.count, sizeof(*o.ready));
+    p->nomem |= !o.waits || !o.left || !o.ready;
+    if (!p->nomem)
+        order_fill(&o, steps);
+    if (!p->nomem && order_drain(&o) > 0) {
+        const struct gtm_yaml_node *s = steps->first;
+        for (unsigned i = order_loop(&o); i > 0; i--)
+            s = s->next;
+        gtm_parse_error(p, s, "plan '%s': the step '%s' waits for itself through 'after'", plan,
+                        text_of(s, "name"));
     }
-    for (bool changed = true; changed;) {
-        changed = false;
-        for (const struct gtm_yaml_node *s = steps->first; s; s = s->next) {
-            const struct gtm_yaml_node *a;
-            bool ready = !done[s->index];
-            for (unsigned i = 0; ready && (a = after(s, i)); i++) {
-                const struct gtm_yaml_node *before = find_named(steps, a->text);
-                ready = !before || done[before->index];
-            }
-            done[s->index] |= ready;
-            changed |= ready;
-        }
-    }
-    for (const struct gtm_yaml_node *s = steps->first; s; s = s->next) {
-        if (!done[s->index]) {
-            gtm_parse_error(p, s, "plan '%s': the step '%s' waits for itself through 'after'", plan,
-                            text_of(s, "name"));
-            break;
-        }
-    }
-    gtm_free(done);
+    gtm_free(o.waits);
+    gtm_free(o.left);
+    gtm_free(o.ready);
 }
 
 void gtm_check_plan(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj)

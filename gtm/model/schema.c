@@ -108,6 +108,10 @@ static void report_unknown_key(struct gtm_parse *p, const struct gtm_table *tabl
     char who[128];
     const char *best = NULL;
     unsigned distance = 0;
+    if (p->diags->count >= GTM_DIAG_MAX) { /* only counted: no search for the best words */
+        gtm_parse_key_error(p, member, "unknown key");
+        return;
+    }
     for (unsigned i = 0; i < table->fields_count; i++)
         gtm_suggest_try(member->key, table->fields[i].key, &best, &distance);
     describe(table, map, who);
