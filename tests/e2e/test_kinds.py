@@ -32,7 +32,8 @@ def test_ipv6_outage_does_not_remove_ipv4():
         both = both.replace("{name: first, types: [A]", "{name: first, types: [A, AAAA]")
         both = both.replace(f"port: {WEB_PORT}", f"port: {port}")
         with gtmd(both, zones={"example.com.zone": ZONE}) as node:
-            wait_for(lambda: health_of(node)["www-us-east"] == "up", "both families are up")
+            wait_for(lambda: [a["health"] for a in node.get("/pools/www/endpoints/www-us-east").item["addresses"]]
+                     == ["up", "up"], "both families are up")
             assert node.addresses("first.example.com", "AAAA") == ["::1"]
             v6.set("stopped")
             wait_for(lambda: health_of(node)["www-us-east"] == "degraded", "IPv6 is out")
