@@ -34,7 +34,7 @@ static void show_answer(const struct gtm_json *item)
     for (const struct gtm_json *r = gtm_json_first(records); r != NULL; r = gtm_json_next(r))
         printf("%s %s %s TTL %lld", r == gtm_json_first(records) ? " " : ",",
                gtm_json_str(r, "type", "?"), gtm_json_str(r, "data", "?"),
-               (long long)gtm_json_i64(r, "ttl_s", 0));
+               (long long)gtm_json_i64(r, "ttl_seconds", 0));
     if (gtm_json_count(records) == 0)
         printf("  no records");
     printf("  scope /%lld  rev %lld%s\n", (long long)gtm_json_i64(answer, "scope", 0),

@@ -197,7 +197,7 @@ static bool add_answers(struct explain *x, size_t *at, unsigned count, struct gt
         struct gtm_json *one = gtm_json_append_object(records);
         gtm_json_add_str(one, "name", dns_name_text(r.owner, name));
         gtm_json_add_str(one, "type", type_text(r.type, type));
-        gtm_json_add_i64(one, "ttl_s", r.ttl);
+        gtm_json_add_i64(one, "ttl_seconds", r.ttl);
         add_rdata(x, &r, one);
         size_t target = r.rdata;
         if (r.type == DNS_TYPE_CNAME && x->query->type != DNS_TYPE_CNAME &&
