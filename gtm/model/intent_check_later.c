@@ -207,7 +207,7 @@ static void check_order(struct gtm_parse *p, const struct gtm_yaml_node *steps, 
         order_fill(&o, steps);
     if (!p->nomem && order_drain(&o) > 0) {
         const struct gtm_yaml_node *s = steps->first;
-        for (unsigned i = order_loop(&o); i > 0; i--)
+        for (unsigned i = order_loop(&o); s->next && i > 0; i--)
             s = s->next;
         gtm_parse_error(p, s, "plan '%s': the step '%s' waits for itself through 'after'", plan,
                         text_of(s, "name"));
