@@ -13,8 +13,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 import dns.edns
+import dns.exception
 import dns.message
 import dns.query
 import dns.rcode
@@ -38,7 +40,11 @@ MIN_COUNTRIES = 8
 
 
 class Failed(Exception):
-    pass
+    """The demo cannot go on."""
+
+
+class NotSeen(Exception):
+    """A claim that was not seen ends the demo: what follows would start from a state that nobody knows."""
 
 
 class Demo:
@@ -47,6 +53,7 @@ class Demo:
         self.scratch = tempfile.mkdtemp(prefix="gtm-demo-")
         self.processes = {}
         self.claims = []
+        self.questions = self.unanswered = 0
         self.started = time.monotonic()
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         self.bold, self.green, self.red, self.plain = (
@@ -65,6 +72,8 @@ class Demo:
         self.claims.append((text, seen))
         mark = f"{self.green}seen{self.plain}" if seen else f"{self.red}NOT SEEN{self.plain}"
         print(f"  [{mark}] {text}", flush=True)
+        if not seen:
+            raise NotSeen
 
     # --- the parts ---
 
@@ -131,7 +140,7 @@ api: {{socket: {self.socket_path}}}
 regions:
 {regions}monitors:
   - {{name: web, kind: http, port: {self.http_port}, path: /healthz, expect: {{status: [200], body: ok}},
-     interval: 500ms, timeout: 500ms, fall: 2, rise: 2}}
+     interval: 500ms, timeout: 300ms, fall: 2, rise: 2}}
 pools:
   - name: www
     monitors: [web]
@@ -169,10 +178,15 @@ ns1  A   127.0.0.1
     # --- asking ---
 
     def ask(self, client):
-        """The region a client of this network is sent to, and the scope of the answer."""
+        """The region a client of this network is sent to, and the scope of the answer; (None, None) for silence."""
         subnet = dns.edns.ECSOption(client, 24)
         query = dns.message.make_query(NAME, "A", use_edns=0, options=[subnet])
-        reply = dns.query.udp(query, "127.0.0.1", port=self.dns_port, timeout=2)
+        self.questions += 1
+        try:
+            reply = dns.query.udp(query, "127.0.0.1", port=self.dns_port, timeout=2)
+        except (OSError, dns.exception.Timeout):
+            self.unanswered += 1
+            return None, None
         if reply.rcode() != dns.rcode.NOERROR or len(reply.answer) != 1:
             raise Failed(f"unexpected answer for {client}: {reply}")
         scope = next((o.scopelen for o in reply.options if isinstance(o, dns.edns.ECSOption)), None)
@@ -180,6 +194,20 @@ ns1  A   127.0.0.1
 
     def regions_of(self, countries):
         return {country: self.ask(place["client"])[0] for country, place in countries.items()}
+
+    def left(self, region, countries):
+        """Everybody gets an answer, and nobody that region."""
+        return {None, region}.isdisjoint(self.regions_of(countries).values())
+
+    def reach(self, region):
+        """Does the web server that users of the region's address meet say that it is this region?"""
+        address = next(a for n, _, _, a in REGIONS if n == region)
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with direct.open(f"http://{address}:{self.http_port}/", timeout=5) as page:
+                return page.read().decode().startswith(region + " ")
+        except OSError:
+            return False
 
     def until(self, what, condition, deadline_s):
         """Seconds until condition() holds, or None."""
@@ -204,6 +232,7 @@ ns1  A   127.0.0.1
             item = json.loads(self.gtmctl("geo", "lookup", network, "-o", "json"))["item"]
             location = item.get("location", item)
             if location.get("country") != country:
+                self.say(f"{network} is left out: the database says {location.get('country')}, not {country}")
                 continue
             point = (location["latitude"], location["longitude"])
             ranked = sorted((distance_km(point, (lat, lon)), name) for name, lat, lon, _ in REGIONS)
@@ -222,7 +251,7 @@ ns1  A   127.0.0.1
             region, scope = self.ask(place["client"])
             km, want = self.nearest(place)
             right += region == want
-            print(f"  {country:<8} {place['client'] + '/24':<19} {region:<10} {km:6.0f} km   /{scope}"
+            print(f"  {country:<8} {place['client'] + '/24':<19} {region or 'none':<10} {km:6.0f} km   /{scope}"
                   + ("" if region == want else f"   expected {want}"))
         self.claim(f"clients of {len(countries)} countries go to the nearest of {len(REGIONS)} regions",
                    right == len(countries) >= MIN_COUNTRIES)
@@ -232,14 +261,14 @@ ns1  A   127.0.0.1
         users = [c for c, p in countries.items() if self.nearest(p)[1] == region]
         self.title(f"{how} the web server of {region} (users of {', '.join(users)})")
         act()
-        clean = self.until("a clean answer", lambda: region not in self.regions_of(countries).values(), 10)
+        clean = self.until("a clean answer", lambda: self.left(region, countries), 10)
         if clean is None:
             self.claim(f"users leave {region}", False)
-            return
         now = self.regions_of(countries)
         moved = all(now[c] == self.nearest(p, (region,))[1] for c, p in countries.items())
         self.say("now: " + ", ".join(f"{c} → {now[c]}" for c in users))
         self.claim(f"{region} left all answers after {clean:.2f} s; everyone goes to the next nearest region", moved)
+        self.claim("the servers they go to answer them", all(self.reach(r) for r in set(now.values())))
         self.show("problems")
         self.show("explain", NAME, "A", "--client", countries[users[0]]["client"] + "/24")
 
@@ -253,7 +282,7 @@ ns1  A   127.0.0.1
     def operator(self, region, countries):
         self.title(f"An operator drains {region} and gives it back")
         self.gtmctl("endpoint", "drain", f"www/www-{region}", "--reason", "demo", "--yes")
-        gone = self.until("drained", lambda: region not in self.regions_of(countries).values(), 5)
+        gone = self.until("drained", lambda: self.left(region, countries), 5)
         self.claim(f"drained{'' if gone is None else f' after {gone * 1000:.0f} ms'}, while the region is healthy",
                    gone is not None and self.endpoint_health(region) == "up")
         self.show("endpoint", "list")
@@ -272,6 +301,7 @@ ns1  A   127.0.0.1
         ready = self.until("gtmd answers", self.is_serving, 30)
         if ready is None:
             raise Failed("gtmd did not start; its log:\n" + self.log("gtmd"))
+        self.questions = self.unanswered = 0
         self.say(f"gtmd      dns on 127.0.0.1:{self.dns_port}, answering after {time.monotonic() - begun:.2f} s")
         healthy = self.until("all regions up", lambda: all(
             self.endpoint_health(n) == "up" for n, _, _, _ in REGIONS), 15)
@@ -287,6 +317,8 @@ ns1  A   127.0.0.1
         self.regain("ap-south", countries, "Waking:", lambda: self.send("ap-south", signal.SIGCONT))
         self.operator("us-east", countries)
         self.show("status")
+        self.title("Meanwhile")
+        self.claim(f"each of {self.questions} questions was answered", self.unanswered == 0)
 
     def is_serving(self):
         if self.processes["gtmd"].poll() is not None:
@@ -295,7 +327,7 @@ ns1  A   127.0.0.1
             # the first answers may come before the country database is compiled
             return os.path.exists(self.socket_path) and self.ask("12.0.0.0")[0] is not None and \
                 json.loads(self.gtmctl("geo", "status", "-o", "json"))["item"]["loaded"]
-        except (OSError, dns.exception.Timeout, Failed):
+        except (OSError, Failed):
             return False
 
     def kill(self, name):
@@ -331,6 +363,16 @@ def distance_km(a, b):
     return 6371 * math.acos(max(-1.0, min(1.0, cosine)))
 
 
+def conclude(demo):
+    """The exit code."""
+    unseen = [text for text, seen in demo.claims if not seen]
+    demo.title(f"{len(demo.claims) - len(unseen)} of {len(demo.claims)} claims seen, "
+               f"in {time.monotonic() - demo.started:.0f} s")
+    for text in unseen:
+        print(f"  not seen: {text}")
+    return 1 if unseen else 0
+
+
 def main():
     parser = argparse.ArgumentParser(prog="deploy/demo")
     parser.add_argument("--bin", required=True)
@@ -338,19 +380,19 @@ def main():
     parser.add_argument("--quiet", action="store_true")
     demo = Demo(parser.parse_args())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
     kept = False
     try:
-        demo.run()
-        failed = [text for text, seen in demo.claims if not seen]
-        demo.title(f"{len(demo.claims) - len(failed)} of {len(demo.claims)} claims seen, "
-                   f"in {time.monotonic() - demo.started:.0f} s")
-        for text in failed:
-            print(f"  not seen: {text}")
+        try:
+            demo.run()
+        except NotSeen:
+            demo.say("gtmd's last words:\n" + demo.log("gtmd"))
+        code = conclude(demo)
         if demo.options.keep:
             demo.leave_running()
             kept = True
-        return 1 if failed else 0
-    except Failed as problem:
+        return code
+    except (Failed, subprocess.TimeoutExpired, dns.exception.DNSException, OSError) as problem:
         print(f"demo: {problem}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
