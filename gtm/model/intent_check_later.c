@@ -207,10 +207,11 @@ static void check_order(struct gtm_parse *p, const struct gtm_yaml_node *steps, 
         order_fill(&o, steps);
     if (!p->nomem && order_drain(&o) > 0) {
         const struct gtm_yaml_node *s = steps->first;
-        for (unsigned i = order_loop(&o); s->next && i > 0; i--)
+        for (unsigned i = order_loop(&o); s && i > 0; i--)
             s = s->next;
-        gtm_parse_error(p, s, "plan '%s': the step '%s' waits for itself through 'after'", plan,
-                        text_of(s, "name"));
+        if (s)
+            gtm_parse_error(p, s, "plan '%s': the step '%s' waits for itself through 'after'", plan,
+                            text_of(s, "name"));
     }
     gtm_free(o.waits);
     gtm_free(o.left);
