@@ -21,6 +21,7 @@
 #define EXTRA_MAX    512
 #define HEADER_BYTES 12
 #define FLAG_QR      0x80
+#define QUEUE_BYTES  (1 << 20) /* of the socket; as much as the other servers get */
 
 static uint8_t buffers[BATCH][BUFFER_BYTES];
 static struct sockaddr_in peers[BATCH];
@@ -30,11 +31,12 @@ static struct mmsghdr in[BATCH], out[BATCH];
 static int open_socket(const char *address, unsigned port)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), queue = QUEUE_BYTES;
 
     if (inet_pton(AF_INET, address, &at.sin_addr) != 1)
         errno = EINVAL;
-    else if (fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0)
+    else if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &queue, sizeof(queue)) == 0 &&
+             bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0)
         return fd;
     fprintf(stderr, "bench_echo: %s port %u: %s\n", address, port, strerror(errno));
     return -1;

@@ -127,7 +127,8 @@ class Bench:
         """(processor microseconds per answer, answers per second, other than NOERROR or lost)"""
         pids = server.pids()
         argv = ["dnsperf", "-s", server.address, "-p", server.port, "-a", self.source, "-B", "-d",
-                self.data / (name + ".queries"), "-q", IN_FLIGHT, "-c", 1, "-T", 1, "-l", seconds, "-t", 2]
+                self.data / (name + ".queries"), "-q", IN_FLIGHT, "-c", 1, "-T", 1, "-l", seconds, "-t", 2,
+                "-b", servers.RECEIVE_BYTES // 1024]
         before = common.cpu_ns(pids)
         text = common.run_lines(argv, seconds + 30, core=common.LOAD_CORE)
         used = common.cpu_ns(pids) - before

@@ -9,7 +9,6 @@ import common
 
 MARK = "GTM_BENCH_NETNS"
 SERVER_ADDRESS = "192.0.2.253"
-RECEIVE_BYTES = 4 << 20  # with less, the first burst of a slice overflows the queue of a server that does not ask
 
 
 def enter():
@@ -30,18 +29,6 @@ class Net:
             common.run_lines(["ip", "link", "set", "lo", "up"], 10)
             self.address = SERVER_ADDRESS
             common.run_lines(["ip", "address", "add", SERVER_ADDRESS + "/32", "dev", "lo"], 10)
-            self.widen()
-
-    @staticmethod
-    def widen():
-        """The namespace's own default for receive queues, the same for every server."""
-        for key in ("rmem_max", "rmem_default"):
-            try:
-                with open("/proc/sys/net/core/" + key, "w", encoding="ascii") as f:
-                    f.write(str(RECEIVE_BYTES))
-            except OSError:
-                if key == "rmem_default":
-                    common.say("receive queues keep their default: expect some lost queries in each slice")
 
     def client(self, address):
         """The source address for queries: the one given, where it can be had."""
