@@ -1,21 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Talks to gtmd over its unix socket, by libcurl. Turns problem documents (RFC 9457) into one line
- * and an exit code.
+ * See client.h.
  */
+#include "gtm/ctl/client.h"
+
 #include "gtm/base/buf.h"
 #include "gtm/base/mem.h"
-#include "gtm/ctl/ctl.h"
+#include "gtm/ctl/say.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 
-#define REPLY_MAX_BYTES (256u << 20)
+#define REPLY_MAX_BYTES GTM_JSON_MAX_BYTES
+#define URL_MAX_BYTES   8192
+
+struct ctl_client {
+    CURL *curl;
+    struct curl_slist *headers;
+};
 
 struct reply {
     long status;
+    bool too_large;
     struct gtm_buf body;
 };
 
@@ -23,7 +33,8 @@ static size_t on_data(char *data, size_t size, size_t count, void *ctx)
 {
     struct reply *r = ctx;
 
-    if (r->body.len + size * count > REPLY_MAX_BYTES)
+    r->too_large = r->body.len + size * count > REPLY_MAX_BYTES;
+    if (r->too_large)
         return 0;
     gtm_buf_add(&r->body, data, size * count);
     return r->body.failed ? 0 : size * count;
@@ -53,14 +64,20 @@ char *ctl_path(const char *format, ...)
     return gtm_buf_take(&out);
 }
 
-static int exit_of(long status)
+/* ---- what went wrong ---- */
+
+int ctl_exit_of(long http_status, const struct gtm_json *problem)
 {
-    switch (status) {
-    case 404:
-        return CTL_NOT_FOUND;
+    if (strcmp(gtm_json_str(problem, "code", ""), "blocked") == 0)
+        return CTL_BLOCKED;
+    switch (http_status) {
+    case 400: /* an argument that gtmd alone can judge: no address, no such record type */
+        return CTL_USAGE;
     case 401:
     case 403:
         return CTL_DENIED;
+    case 404:
+        return CTL_NOT_FOUND;
     case 409:
     case 412:
         return CTL_CONFLICT;
@@ -71,129 +88,167 @@ static int exit_of(long status)
     }
 }
 
-static int tell_problem(const struct reply *r, const struct gtm_json *root)
+static int tell_problem(const struct reply *r)
 {
-    const char *detail = gtm_json_str(root, "detail", NULL);
-
-    if (detail == NULL)
-        ctl_error("gtmd answered HTTP %ld", r->status);
-    else
-        ctl_error("%s", detail);
-    for (const struct gtm_json *e = gtm_json_first(gtm_json_get(root, "errors")); e != NULL;
-         e = gtm_json_next(e)) {
-        const char *file = gtm_json_str(e, "file", NULL);
-        if (file != NULL)
-            fprintf(stderr, "  %s:%lld:%lld: ", file, (long long)gtm_json_i64(e, "line", 0),
-                    (long long)gtm_json_i64(e, "column", 0));
-        else
-            fprintf(stderr, "  ");
-        const char *text = gtm_json_as_str(e);
-        fprintf(stderr, "%s\n", text != NULL ? text : gtm_json_str(e, "message", "?"));
-    }
+    struct gtm_error err = {0};
+    struct gtm_json *root =
+        gtm_json_parse(r->body.data != NULL ? r->body.data : "", r->body.len, &err);
+    const char *detail = gtm_json_str(root, "detail", gtm_json_str(root, "title", NULL));
     const char *hint = gtm_json_str(root, "hint", NULL);
+
+    ctl_tell_findings(gtm_json_get(root, "errors"));
+    if (detail != NULL)
+        ctl_error("%s", detail);
+    else
+        ctl_error("gtmd answered HTTP %ld", r->status);
     if (hint != NULL)
-        fprintf(stderr, "  %s\n", hint);
-    return exit_of(r->status);
+        ctl_hint("%s", hint);
+    int code = ctl_exit_of(r->status, root);
+    gtm_json_free(root);
+    return code;
 }
 
-static int tell_unreachable(const struct ctl *ctl, CURLcode rc)
+static int tell_unreachable(const struct ctl *ctl, const struct reply *r, CURLcode rc, long os)
 {
-    if (rc == CURLE_OPERATION_TIMEDOUT) {
-        ctl_error("no answer from gtmd in %g s (%s)", ctl->timeout_s, ctl->socket);
-    } else if (rc == CURLE_COULDNT_CONNECT || rc == CURLE_COULDNT_RESOLVE_HOST) {
-        ctl_error("cannot reach gtmd at %s", ctl->socket);
-        fprintf(stderr,
-                "  Is gtmd running, and may you open its socket? Another path: --socket PATH or "
-                "GTM_SOCKET.\n");
-    } else {
-        ctl_error("talking to gtmd at %s: %s", ctl->socket, curl_easy_strerror(rc));
+    if (r->too_large) {
+        ctl_error("the reply is larger than %u MiB", REPLY_MAX_BYTES >> 20);
+        return CTL_FAILED;
     }
+    if (rc == CURLE_OPERATION_TIMEDOUT) {
+        ctl_error("no answer from gtmd at %s in %g s (--timeout)", ctl->socket,
+                  (double)ctl->timeout_ms / 1000);
+        return CTL_UNREACHABLE;
+    }
+    if (rc != CURLE_COULDNT_CONNECT) {
+        ctl_error("talking to gtmd at %s: %s", ctl->socket, curl_easy_strerror(rc));
+        return CTL_UNREACHABLE;
+    }
+    ctl_error("cannot reach gtmd at %s: %s", ctl->socket,
+              os != 0 ? strerror((int)os) : "connection failed");
+    if (os == EACCES || os == EPERM)
+        ctl_hint("Its group may open it: be root or in group gtm.");
+    else
+        ctl_hint("Does gtmd run (systemctl status gtmd), and is this its api.socket? Another "
+                 "path: --socket PATH, --config node.yaml or GTM_SOCKET.");
     return CTL_UNREACHABLE;
 }
 
-/* 0, or the exit code after having said why. */
-static int exchange(const struct ctl *ctl, const char *method, const char *path, const char *body,
-                    const char *type, struct reply *ret)
-{
-    char url[4096], header[128];
-    CURL *curl = curl_easy_init();
-    struct curl_slist *headers = NULL;
+/* ---- one exchange ---- */
 
-    if (curl == NULL || (size_t)snprintf(url, sizeof(url), "http://gtmd%s", path) >= sizeof(url)) {
-        ctl_error("the request cannot be made");
-        curl_easy_cleanup(curl);
-        return CTL_FAILED;
+void ctl_client_free(struct ctl_client *client)
+{
+    if (client == NULL)
+        return;
+    curl_slist_free_all(client->headers);
+    curl_easy_cleanup(client->curl);
+    curl_global_cleanup();
+    gtm_free(client);
+}
+
+static struct ctl_client *client_of(struct ctl *ctl)
+{
+    if (ctl->client != NULL)
+        return ctl->client;
+    struct ctl_client *c = gtm_calloc(1, sizeof(*c));
+    if (c == NULL || curl_global_init(CURL_GLOBAL_NOTHING) != CURLE_OK) {
+        gtm_free(c);
+        return NULL;
     }
-    snprintf(header, sizeof(header), "Content-Type: %s", type != NULL ? type : "application/json");
-    headers = curl_slist_append(headers, header);
-    headers = curl_slist_append(headers, "Expect:");
+    ctl->client = c;
+    c->curl = curl_easy_init();
+    c->headers = curl_slist_append(NULL, "Content-Type: application/json");
+    struct curl_slist *more =
+        c->headers != NULL ? curl_slist_append(c->headers, "Expect:") : NULL; /* no 100-continue */
+    if (c->curl != NULL && more != NULL)
+        return c;
+    ctl_client_free(c);
+    ctl->client = NULL;
+    return NULL;
+}
+
+static CURLcode perform(const struct ctl *ctl, const char *method, const char *url,
+                        const char *body, struct reply *ret)
+{
+    CURL *curl = ctl->client->curl;
+
+    curl_easy_reset(curl); /* connections stay */
     curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, ctl->socket);
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(ctl->timeout_s * 1000));
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, ctl->client->headers);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)ctl->timeout_ms);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, ret);
     if (body != NULL || strcmp(method, "GET") != 0)
         curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body != NULL ? body : "");
-    ctl_note(ctl, "%s %s", method, path);
-    CURLcode rc = curl_easy_perform(curl);
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &ret->status);
-    curl_slist_free_all(headers);
-    curl_easy_cleanup(curl);
-    return rc == CURLE_OK ? 0 : tell_unreachable(ctl, rc);
+    ctl_note(ctl, "%s %s", method, url + strlen("http://gtmd"));
+    return curl_easy_perform(curl);
 }
 
-int ctl_request(const struct ctl *ctl, const char *method, const char *path, const char *body,
-                const char *type, struct gtm_json **ret_json)
+/* 0, or the exit code after having said why. Takes path. */
+static int exchange(struct ctl *ctl, const char *method, char *path, const char *body,
+                    struct reply *ret)
+{
+    char url[URL_MAX_BYTES];
+    long os = 0;
+    size_t n =
+        path != NULL ? (size_t)snprintf(url, sizeof(url), "http://gtmd%s", path) : sizeof(url);
+
+    gtm_free(path);
+    if (n >= sizeof(url) || client_of(ctl) == NULL) {
+        ctl_error("the request cannot be made: too long, or out of memory");
+        return CTL_FAILED;
+    }
+    if (strlen(ctl->socket) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
+        ctl_error("the socket's path is too long: %s", ctl->socket);
+        return CTL_USAGE;
+    }
+    CURLcode rc = perform(ctl, method, url, body, ret);
+    curl_easy_getinfo(ctl->client->curl, CURLINFO_RESPONSE_CODE, &ret->status);
+    curl_easy_getinfo(ctl->client->curl, CURLINFO_OS_ERRNO, &os);
+    if (rc != CURLE_OK)
+        return tell_unreachable(ctl, ret, rc, os);
+    ctl_note(ctl, "HTTP %ld, %zu bytes", ret->status, ret->body.len);
+    return ret->status >= 200 && ret->status <= 299 ? CTL_OK : tell_problem(ret);
+}
+
+int ctl_request(struct ctl *ctl, const char *method, char *path, const char *body,
+                struct gtm_json **ret_json)
 {
     struct reply r = {0};
     struct gtm_error err = {0};
+    int rc = exchange(ctl, method, path, body, &r);
 
-    if (path == NULL) {
-        ctl_error("out of memory");
-        return CTL_FAILED;
-    }
-    int rc = exchange(ctl, method, path, body, type, &r);
-    if (rc != 0) {
-        gtm_buf_fini(&r.body);
-        return rc;
-    }
-    struct gtm_json *root =
-        gtm_json_parse(r.body.data != NULL ? r.body.data : "", r.body.len, &err);
-    gtm_buf_fini(&r.body);
-    if (r.status < 200 || r.status > 299) {
-        rc = tell_problem(&r, root);
-        gtm_json_free(root);
-        return rc;
-    }
-    if (root == NULL) {
-        ctl_error("gtmd's reply is no JSON: %s", err.text);
-        return CTL_FAILED;
-    }
-    if (ret_json != NULL)
-        *ret_json = root;
-    else
-        gtm_json_free(root);
-    return 0;
-}
-
-int ctl_get_text(const struct ctl *ctl, const char *path)
-{
-    struct reply r = {0};
-    int rc = exchange(ctl, "GET", path, NULL, NULL, &r);
-
-    if (rc == 0 && (r.status < 200 || r.status > 299)) {
-        struct gtm_error err = {0};
+    if (rc == CTL_OK) {
         struct gtm_json *root =
             gtm_json_parse(r.body.data != NULL ? r.body.data : "", r.body.len, &err);
-        rc = tell_problem(&r, root);
-        gtm_json_free(root);
-    } else if (rc == 0 && r.body.len > 0) {
-        fwrite(r.body.data, 1, r.body.len, stdout);
+        if (root == NULL) {
+            ctl_error("gtmd's reply is no JSON: %s", err.text);
+            rc = CTL_FAILED;
+        } else if (ret_json != NULL) {
+            *ret_json = root;
+        } else {
+            gtm_json_free(root);
+        }
     }
+    gtm_buf_fini(&r.body);
+    return rc;
+}
+
+int ctl_get(struct ctl *ctl, char *path, struct gtm_json **ret_json)
+{
+    return ctl_request(ctl, "GET", path, NULL, ret_json);
+}
+
+int ctl_get_text(struct ctl *ctl, char *path)
+{
+    struct reply r = {0};
+    int rc = exchange(ctl, "GET", path, NULL, &r);
+
+    if (rc == CTL_OK && r.body.len > 0)
+        fwrite(r.body.data, 1, r.body.len, stdout); /* main checks the stream */
     gtm_buf_fini(&r.body);
     return rc;
 }

@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * gtmctl health: the checks themselves.
+ * gtmctl health: the checks themselves, and probing now.
  */
+#include "gtm/base/clock.h"
 #include "gtm/base/mem.h"
-#include "gtm/ctl/ctl.h"
-#include "gtm/ctl/object.h"
+#include "gtm/ctl/client.h"
+#include "gtm/ctl/commands.h"
+#include "gtm/ctl/order.h"
+#include "gtm/ctl/say.h"
+#include "gtm/ctl/show.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+
+#define WAIT_NS 50000000L
 
 static const struct ctl_column columns[] = {
     {"POOL", "pool", CTL_COL_TEXT, false, false},
@@ -16,8 +24,8 @@ static const struct ctl_column columns[] = {
     {"MONITOR", "monitor", CTL_COL_TEXT, false, false},
     {"ADDRESS", "address", CTL_COL_TEXT, false, false},
     {"PORT", "port", CTL_COL_TEXT, true, true},
-    {"HEALTH", "health", CTL_COL_HEALTH, false, false},
-    {"ADMIN", "admin", CTL_COL_HEALTH, false, false},
+    {"HEALTH", "health", CTL_COL_WORD, false, false},
+    {"ADMIN", "admin", CTL_COL_WORD, false, false},
     {"SINCE", "since", CTL_COL_AGE, false, true},
     {"LATENCY", "latency_seconds", CTL_COL_MS, false, true},
     {"EVIDENCE", "evidence", CTL_COL_TEXT, false, false},
@@ -28,67 +36,164 @@ static const struct ctl_column columns[] = {
 };
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
+/* POOL or POOL/ENDPOINT; endpoint NULL for the first. False after having said what is wrong. */
+struct subject {
+    char pool_own[CTL_NAME_BYTES];
+    const char *pool, *endpoint;
+};
+
+static bool read_subject(const char *text, struct subject *ret)
+{
+    *ret = (struct subject){.pool = text};
+    if (strchr(text, '/') == NULL)
+        return true;
+    ret->endpoint = ctl_split(text, ret->pool_own);
+    ret->pool = ret->pool_own;
+    return ret->endpoint != NULL;
+}
+
+/* The checks of the subject as a new envelope. */
+static int get_checks(struct ctl *ctl, const struct subject *s, struct gtm_json **ret_root)
+{
+    struct gtm_json *all = NULL;
+    int rc = ctl_get(ctl, ctl_path("/api/v1/health?pool=%s", s->pool), &all);
+
+    if (rc != CTL_OK || s->endpoint == NULL) {
+        *ret_root = all;
+        return rc;
+    }
+    *ret_root = ctl_envelope("HealthList", all);
+    struct gtm_json *items = gtm_json_add_array(*ret_root, "items");
+    for (const struct gtm_json *i = gtm_json_first(gtm_json_get(all, "items")); i != NULL;
+         i = gtm_json_next(i))
+        if (strcmp(gtm_json_str(i, "endpoint", ""), s->endpoint) == 0)
+            gtm_json_append(items, gtm_json_copy(i));
+    gtm_json_free(all);
+    return CTL_OK;
+}
+
 int ctl_health_list(struct ctl *ctl)
 {
-    return ctl_get_and_show(
-        ctl, ctl_path(ctl->pool != NULL ? "/api/v1/health?pool=%s" : "/api/v1/health", ctl->pool),
-        columns, COLUMNS);
+    char *path = ctl->pool != NULL ? ctl_path("/api/v1/health?pool=%s", ctl->pool)
+                                   : ctl_path("/api/v1/health");
+
+    return ctl_get_and_show(ctl, path, columns, COLUMNS);
 }
 
 int ctl_health_show(struct ctl *ctl)
 {
-    char pool[256];
-    const char *endpoint = ctl_split(ctl->argv[0], pool, sizeof(pool));
-    struct gtm_json *root = NULL, *one = NULL;
+    struct subject s;
+    struct gtm_json *root = NULL;
 
-    if (endpoint == NULL)
+    s.endpoint = ctl_split(ctl->argv[0], s.pool_own);
+    s.pool = s.pool_own;
+    if (s.endpoint == NULL)
         return CTL_USAGE;
-    char *path = ctl_path("/api/v1/health?pool=%s", pool);
-    int rc = ctl_request(ctl, "GET", path, NULL, NULL, &root);
-    gtm_free(path);
-    if (rc == 0) {
-        one = gtm_json_object();
-        struct gtm_json *items = gtm_json_add_array(one, "items");
-        const struct gtm_json *all = gtm_json_get(root, "items");
-        for (const struct gtm_json *i = gtm_json_first(all); i != NULL; i = gtm_json_next(i))
-            if (strcmp(gtm_json_str(i, "endpoint", ""), endpoint) == 0)
-                gtm_json_append(items, gtm_json_copy(i));
-        if (gtm_json_count(items) == 0) {
-            ctl_error("pool '%s' has no checked endpoint '%s'", pool, endpoint);
-            rc = CTL_NOT_FOUND;
-        } else {
-            gtm_json_add_str(one, "kind", "HealthList");
-            rc = ctl_show(ctl, one, columns, COLUMNS);
-        }
+    int rc = get_checks(ctl, &s, &root);
+    if (rc == CTL_OK && gtm_json_count(gtm_json_get(root, "items")) == 0) {
+        ctl_error("pool '%s' has no endpoint '%s' that is checked", s.pool, s.endpoint);
+        rc = CTL_NOT_FOUND;
+    } else if (rc == CTL_OK) {
+        rc = ctl_show(ctl, root, columns, COLUMNS);
     }
-    gtm_json_free(one);
     gtm_json_free(root);
+    return rc;
+}
+
+/* ---- probing now ---- */
+
+static bool same_check(const struct gtm_json *a, const struct gtm_json *b)
+{
+    static const char *const keys[] = {"endpoint", "monitor", "family"};
+
+    for (size_t i = 0; i < 3; i++)
+        if (strcmp(gtm_json_str(a, keys[i], ""), gtm_json_str(b, keys[i], "")) != 0)
+            return false;
+    return true;
+}
+
+/* Every active check of `before` has been made since. Both lists have one order. */
+static bool all_newer(const struct gtm_json *before, const struct gtm_json *after)
+{
+    const struct gtm_json *b = gtm_json_first(gtm_json_get(after, "items"));
+
+    for (const struct gtm_json *a = gtm_json_first(gtm_json_get(before, "items")); a != NULL;
+         a = gtm_json_next(a)) {
+        while (b != NULL && !same_check(a, b)) /* others came in by a reload */
+            b = gtm_json_next(b);
+        if (b == NULL)
+            return true; /* gone by a reload: nothing to wait for */
+        if (gtm_json_bool(a, "active", false) &&
+            gtm_json_i64(b, "checks_total", 0) <= gtm_json_i64(a, "checks_total", 0))
+            return false;
+    }
+    return true;
+}
+
+static int wait_for_results(struct ctl *ctl, const struct subject *s, const struct gtm_json *before)
+{
+    static const struct timespec pause = {.tv_nsec = WAIT_NS};
+    uint64_t end_ms = gtm_mono_ms(gtm_clock_system()) + ctl->timeout_ms;
+
+    for (;;) {
+        struct gtm_json *now = NULL;
+        int rc = get_checks(ctl, s, &now);
+        bool done = rc == CTL_OK && all_newer(before, now);
+        bool late = !done && gtm_mono_ms(gtm_clock_system()) >= end_ms;
+        if (rc == CTL_OK && (done || late))
+            rc = ctl_show(ctl, now, columns, COLUMNS);
+        gtm_json_free(now);
+        if (rc == CTL_OK && late) {
+            ctl_error("not every check has a new result in %g s", (double)ctl->timeout_ms / 1000);
+            return CTL_RUNNING;
+        }
+        if (rc != CTL_OK || done)
+            return rc;
+        nanosleep(&pause, NULL);
+    }
+}
+
+static int start(struct ctl *ctl, const struct subject *s, struct gtm_json **ret_root)
+{
+    struct gtm_json *body = gtm_json_object();
+
+    gtm_json_add_str(body, "pool", s->pool);
+    if (s->endpoint != NULL)
+        gtm_json_add_str(body, "endpoint", s->endpoint);
+    char *text = gtm_json_print(body, false);
+    gtm_json_free(body);
+    int rc = ctl_request(
+        ctl, "POST", ctl_path("/api/v1/health/check?dryRun=%s", ctl->dry_run ? "true" : "false"),
+        text, ret_root);
+    gtm_free(text);
     return rc;
 }
 
 int ctl_health_check(struct ctl *ctl)
 {
-    char pool[256];
-    const char *endpoint =
-        strchr(ctl->argv[0], '/') != NULL ? ctl_split(ctl->argv[0], pool, sizeof(pool)) : NULL;
-    struct gtm_json *body = gtm_json_object(), *root = NULL;
+    struct subject s;
+    struct gtm_json *before = NULL, *root = NULL;
+    struct gtm_buf out = {0};
+    bool wait = ctl->wait && !ctl->dry_run;
 
-    if (strchr(ctl->argv[0], '/') != NULL && endpoint == NULL) {
-        gtm_json_free(body);
+    if (!read_subject(ctl->argv[0], &s))
         return CTL_USAGE;
+    int rc = wait ? get_checks(ctl, &s, &before) : CTL_OK;
+    if (rc == CTL_OK)
+        rc = start(ctl, &s, &root);
+    if (rc == CTL_OK && wait) {
+        rc = wait_for_results(ctl, &s, before);
+    } else if (rc == CTL_OK && ctl_machine(ctl)) {
+        rc = ctl_show_machine(ctl, root);
+    } else if (rc == CTL_OK && ctl->dry_run) {
+        ctl_addf(&out, "%s would be checked (dry run)\n", ctl->argv[0]);
+        rc = ctl_put(&out);
+    } else if (rc == CTL_OK) {
+        ctl_addf(&out, "%" PRId64 " checks started; see: gtmctl health list --pool %s\n",
+                 gtm_json_i64(gtm_json_get(root, "item"), "started", 0), s.pool);
+        rc = ctl_put(&out);
     }
-    gtm_json_add_str(body, "pool", endpoint != NULL ? pool : ctl->argv[0]);
-    gtm_json_add_str(body, "endpoint", endpoint);
-    char *text = gtm_json_print(body, false);
-    int rc = ctl_request(ctl, "POST",
-                         ctl->dry_run ? "/api/v1/health/check?dryRun=true" : "/api/v1/health/check",
-                         text, NULL, &root);
-    if (rc == 0 && !ctl_show_machine(ctl, root))
-        printf("%lld checks started; see: gtmctl health list --pool %s\n",
-               (long long)gtm_json_i64(gtm_json_get(root, "item"), "started", 0),
-               endpoint != NULL ? pool : ctl->argv[0]);
-    gtm_free(text);
-    gtm_json_free(body);
+    gtm_json_free(before);
     gtm_json_free(root);
     return rc;
 }

@@ -1,160 +1,175 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * gtmctl status, problems, events.
+ * gtmctl status and problems.
  */
-#include "gtm/base/mem.h"
-#include "gtm/ctl/ctl.h"
+#include "gtm/ctl/client.h"
+#include "gtm/ctl/commands.h"
+#include "gtm/ctl/say.h"
+#include "gtm/ctl/show.h"
+
+#include "gtm/base/clock.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+
+#define PROBLEM_LINES_MAX 20
 
 static const struct ctl_column region_columns[] = {
     {"REGION", "name", CTL_COL_TEXT, false, false},
-    {"HEALTH", "health", CTL_COL_HEALTH, false, false},
-    {"SERVING", "endpoints_serving", CTL_COL_TEXT, false, true},
-    {"ENDPOINTS", "endpoints_total", CTL_COL_TEXT, false, true},
+    {"HEALTH", "health", CTL_COL_WORD, false, false},
+    {"ADMIN", "effective_admin", CTL_COL_WORD, false, false},
+    {"ENDPOINTS", "endpoints", CTL_COL_OF, false, false},
 };
 static const struct ctl_column pool_columns[] = {
     {"POOL", "name", CTL_COL_TEXT, false, false},
-    {"HEALTH", "health", CTL_COL_HEALTH, false, false},
-    {"ADMIN", "/admin/state", CTL_COL_HEALTH, false, false},
-    {"SERVING", "endpoints_serving", CTL_COL_TEXT, false, true},
-    {"ENDPOINTS", "endpoints_total", CTL_COL_TEXT, false, true},
+    {"HEALTH", "health", CTL_COL_WORD, false, false},
+    {"ADMIN", "/admin/state", CTL_COL_WORD, false, false},
+    {"ENDPOINTS", "endpoints", CTL_COL_OF, false, false},
     {"SINCE", "since", CTL_COL_AGE, false, true},
 };
+static const struct ctl_column problem_columns[] = {
+    {"SEVERITY", "severity", CTL_COL_WORD, false, false},
+    {"PROBLEM", "name", CTL_COL_TEXT, false, false},
+    {"SUBJECT", "subject", CTL_COL_TEXT, false, false},
+    {"SINCE", "since", CTL_COL_AGE, false, true},
+    {"DETAIL", "detail", CTL_COL_TEXT, false, false},
+    {"HINT", "hint", CTL_COL_TEXT, true, false},
+};
+#define COUNT(columns) (sizeof(columns) / sizeof((columns)[0]))
 
 static int64_t at(const struct gtm_json *root, const char *pointer)
 {
-    return (int64_t)gtm_json_as_num(gtm_json_pointer(root, pointer), 0);
+    return gtm_json_as_i64(gtm_json_pointer(root, pointer), 0);
 }
 
-static void head(const struct gtm_json *item)
+static const char *text_at(const struct gtm_json *root, const char *pointer, const char *fallback)
 {
-    const char *state = gtm_json_str(item, "state", "?");
-    const char *error = gtm_json_as_str(gtm_json_pointer(item, "/geo/error"));
+    const char *text = gtm_json_as_str(gtm_json_pointer(root, pointer));
 
-    printf("Node %s (%s)  %s  rev %" PRId64 "  up %.0f s  intent %.12s  memory %.0f MB\n",
-           gtm_json_str(item, "node", "?"), gtm_json_str(item, "region", "?"), state,
-           gtm_json_i64(item, "revision", 0), gtm_json_num(item, "uptime_seconds", 0),
-           gtm_json_as_str(gtm_json_pointer(item, "/intent/sha256")) != NULL
-               ? gtm_json_as_str(gtm_json_pointer(item, "/intent/sha256"))
-               : "none",
-           (double)at(item, "/memory/rss_bytes") / 1e6);
-    printf("DNS  %" PRId64 " queries, %.0f/s, %" PRId64 " SERVFAIL, %" PRId64
-           " TCP clients   geography %s%s\n",
-           at(item, "/dns/queries_total"),
-           gtm_json_as_num(gtm_json_pointer(item, "/dns/queries_per_second"), 0),
-           at(item, "/dns/servfail_total"), at(item, "/dns/tcp_clients"),
-           gtm_json_as_bool(gtm_json_pointer(item, "/geo/loaded"), false) ? "loaded" : "missing",
-           error != NULL ? " (last reload failed)" : "");
+    return text != NULL ? text : fallback;
 }
 
-static void problem_lines(const struct ctl *ctl, const struct gtm_json *problems)
+static void add_head(struct gtm_buf *out, const struct gtm_json *item)
+{
+    char span[CTL_AGE_BYTES], age[CTL_AGE_BYTES];
+    int64_t now_ms = gtm_wall_ms(gtm_clock_system());
+    bool loaded = gtm_json_as_bool(gtm_json_pointer(item, "/geo/loaded"), false);
+
+    ctl_addf(out, "Node %s (%s)  %s  rev %" PRId64 "  up %s  intent %.12s (%s ago)\n",
+             gtm_json_str(item, "node", "?"), gtm_json_str(item, "region", "?"),
+             gtm_json_str(item, "state", "?"), gtm_json_i64(item, "revision", 0),
+             ctl_span((int64_t)gtm_json_num(item, "uptime_seconds", 0), span),
+             text_at(item, "/intent/sha256", "none"),
+             ctl_age(text_at(item, "/intent/loaded_at", NULL), now_ms, age));
+    ctl_addf(out, "DNS %.0f/s  %" PRId64 " queries  %" PRId64 " SERVFAIL  %" PRId64 " TCP clients",
+             gtm_json_as_num(gtm_json_pointer(item, "/dns/queries_per_second"), 0),
+             at(item, "/dns/queries_total"), at(item, "/dns/servfail_total"),
+             at(item, "/dns/tcp_clients"));
+    ctl_addf(out, "  geography %s%s  memory %.0f MB\n",
+             loaded                            ? "loaded"
+             : at(item, "/geo/databases") == 0 ? "none"
+                                               : "missing",
+             text_at(item, "/geo/error", NULL) != NULL && loaded ? " (old: reload failed)" : "",
+             (double)at(item, "/memory/rss_bytes") / 1e6);
+}
+
+/* Notes do not count: they are nothing to get up for. */
+static size_t count_problems(const struct gtm_json *problems, const char *severity)
 {
     size_t n = 0;
 
     for (const struct gtm_json *p = gtm_json_first(problems); p != NULL; p = gtm_json_next(p))
-        n += strcmp(gtm_json_str(p, "severity", ""), "note") != 0;
-    printf("\nPROBLEMS %zu\n", n);
+        n += strcmp(gtm_json_str(p, "severity", ""), severity) == 0;
+    return n;
+}
+
+static void add_problems(const struct ctl *ctl, struct gtm_buf *out,
+                         const struct gtm_json *problems)
+{
+    size_t critical = count_problems(problems, "critical"), shown = 0;
+    size_t warning = count_problems(problems, "warning"), all = critical + warning;
+    char age[CTL_AGE_BYTES];
+
+    if (all == 0)
+        gtm_buf_adds(out, "PROBLEMS 0\n");
+    else
+        gtm_buf_addf(out, "PROBLEMS %zu: %zu critical, %zu warning\n", all, critical, warning);
     for (const struct gtm_json *p = gtm_json_first(problems); p != NULL; p = gtm_json_next(p)) {
         const char *severity = gtm_json_str(p, "severity", "?");
-        char age[32];
         if (strcmp(severity, "note") == 0 && ctl->output != CTL_WIDE)
             continue;
-        printf("  %s%-8s%s  %s %s (%s): %s\n", ctl_colour(ctl, severity), severity,
-               ctl_colour(ctl, severity)[0] ? ctl_colour_end(ctl) : "",
-               gtm_json_str(p, "name", "?"), gtm_json_str(p, "subject", ""),
-               ctl_age(gtm_json_str(p, "since", NULL), age), gtm_json_str(p, "detail", ""));
+        if (shown++ == PROBLEM_LINES_MAX) {
+            gtm_buf_adds(out, "  and more: gtmctl problems\n");
+            return;
+        }
+        gtm_buf_adds(out, "  ");
+        ctl_add_word(ctl, out, severity);
+        gtm_buf_addf(out, "%*s", strlen(severity) < 8 ? (int)(8 - strlen(severity)) : 0, "");
+        ctl_addf(out, "  %s %s (%s): %s\n", gtm_json_str(p, "name", "?"),
+                 gtm_json_str(p, "subject", ""),
+                 ctl_age(gtm_json_str(p, "since", NULL), gtm_wall_ms(gtm_clock_system()), age),
+                 gtm_json_str(p, "detail", ""));
+        if (ctl->output == CTL_WIDE && gtm_json_str(p, "hint", NULL) != NULL)
+            ctl_addf(out, "            %s\n", gtm_json_str(p, "hint", ""));
     }
 }
 
-/* Notes do not count: they are nothing to get up for. */
-static int degraded(const struct ctl *ctl, const struct gtm_json *problems)
+static int degraded(const struct ctl *ctl, int64_t critical, int64_t warning)
 {
-    if (!ctl->exit_code)
-        return CTL_OK;
-    for (const struct gtm_json *p = gtm_json_first(problems); p != NULL; p = gtm_json_next(p))
-        if (strcmp(gtm_json_str(p, "severity", ""), "note") != 0)
-            return CTL_DEGRADED;
-    return CTL_OK;
+    return ctl->exit_code && critical + warning > 0 ? CTL_DEGRADED : CTL_OK;
+}
+
+static int show_status(struct ctl *ctl, const struct gtm_json *item)
+{
+    static const char *const paths[] = {"/api/v1/regions", "/api/v1/pools", "/api/v1/problems"};
+    struct gtm_json *root[3] = {NULL};
+    struct gtm_buf out = {0};
+    int rc = CTL_OK;
+
+    for (int i = 0; rc == CTL_OK && i < 3; i++)
+        rc = ctl_get(ctl, ctl_path(paths[i]), &root[i]);
+    if (rc == CTL_OK) {
+        add_head(&out, item);
+        gtm_buf_addc(&out, '\n');
+        ctl_table(ctl, &out, gtm_json_get(root[0], "items"), region_columns, COUNT(region_columns));
+        gtm_buf_addc(&out, '\n');
+        ctl_table(ctl, &out, gtm_json_get(root[1], "items"), pool_columns, COUNT(pool_columns));
+        gtm_buf_addc(&out, '\n');
+        add_problems(ctl, &out, gtm_json_get(root[2], "items"));
+        rc = ctl_put(&out);
+    }
+    for (int i = 0; i < 3; i++)
+        gtm_json_free(root[i]);
+    return rc;
 }
 
 int ctl_status(struct ctl *ctl)
 {
-    static const char *const paths[] = {"/api/v1/status", "/api/v1/problems", "/api/v1/regions",
-                                        "/api/v1/pools"};
-    struct gtm_json *root[4] = {NULL};
-    int rc = 0;
+    struct gtm_json *root = NULL;
+    int rc = ctl_get(ctl, ctl_path("/api/v1/status"), &root);
+    const struct gtm_json *item = gtm_json_get(root, "item");
 
-    for (int i = 0; rc == 0 && i < 4; i++)
-        rc = ctl_request(ctl, "GET", paths[i], NULL, NULL, &root[i]);
-    if (rc == 0 && !ctl_show_machine(ctl, root[0])) {
-        head(gtm_json_get(root[0], "item"));
-        putchar('\n');
-        ctl_show(ctl, root[2], region_columns, sizeof(region_columns) / sizeof(region_columns[0]));
-        putchar('\n');
-        ctl_show(ctl, root[3], pool_columns, sizeof(pool_columns) / sizeof(pool_columns[0]));
-        problem_lines(ctl, gtm_json_get(root[1], "items"));
-    }
-    if (rc == 0)
-        rc = degraded(ctl, gtm_json_get(root[1], "items"));
-    for (int i = 0; i < 4; i++)
-        gtm_json_free(root[i]);
+    if (rc == CTL_OK)
+        rc = ctl_machine(ctl) ? ctl_show_machine(ctl, root) : show_status(ctl, item);
+    if (rc == CTL_OK)
+        rc = degraded(ctl, at(item, "/problems/critical"), at(item, "/problems/warning"));
+    gtm_json_free(root);
     return rc;
 }
 
 int ctl_problems(struct ctl *ctl)
 {
-    static const struct ctl_column columns[] = {
-        {"SEVERITY", "severity", CTL_COL_HEALTH, false, false},
-        {"PROBLEM", "name", CTL_COL_TEXT, false, false},
-        {"SUBJECT", "subject", CTL_COL_TEXT, false, false},
-        {"SINCE", "since", CTL_COL_AGE, false, true},
-        {"DETAIL", "detail", CTL_COL_TEXT, false, false},
-        {"HINT", "hint", CTL_COL_TEXT, true, false},
-    };
     struct gtm_json *root = NULL;
-    int rc = ctl_request(ctl, "GET", "/api/v1/problems", NULL, NULL, &root);
+    int rc = ctl_get(ctl, ctl_path("/api/v1/problems"), &root);
+    const struct gtm_json *items = gtm_json_get(root, "items");
 
-    if (rc == 0)
-        rc = ctl_show(ctl, root, columns, sizeof(columns) / sizeof(columns[0]));
-    if (rc == 0)
-        rc = degraded(ctl, gtm_json_get(root, "items"));
+    if (rc == CTL_OK && !ctl_machine(ctl) && gtm_json_count(items) == 0)
+        ctl_note(ctl, "no problems");
+    if (rc == CTL_OK)
+        rc = ctl_show(ctl, root, problem_columns, COUNT(problem_columns));
+    if (rc == CTL_OK)
+        rc = degraded(ctl, (int64_t)count_problems(items, "critical"),
+                      (int64_t)count_problems(items, "warning"));
     gtm_json_free(root);
     return rc;
-}
-
-int ctl_events(struct ctl *ctl)
-{
-    static const struct ctl_column columns[] = {
-        {"TIME", "time", CTL_COL_TEXT, false, false},
-        {"EVENT", "type", CTL_COL_TEXT, false, false},
-        {"SUBJECT", "subject", CTL_COL_TEXT, false, false},
-        {"FROM", "from", CTL_COL_HEALTH, false, false},
-        {"TO", "to", CTL_COL_HEALTH, false, false},
-        {"CAUSE", "cause", CTL_COL_TEXT, false, false},
-    };
-    char path[96];
-    int64_t after = 0;
-    int rc;
-
-    for (;;) {
-        struct gtm_json *root = NULL;
-        snprintf(path, sizeof(path), "/api/v1/events?after=%" PRId64 "%s%.20s", after,
-                 ctl->limit != NULL ? "&limit=" : "", ctl->limit != NULL ? ctl->limit : "");
-        rc = ctl_request(ctl, "GET", path, NULL, NULL, &root);
-        const struct gtm_json *items = gtm_json_get(root, "items");
-        if (rc == 0 && (gtm_json_count(items) > 0 || !ctl->follow)) {
-            rc = ctl_show(ctl, root, columns, sizeof(columns) / sizeof(columns[0]));
-            ctl->no_headers = true; /* once is enough */
-        }
-        for (const struct gtm_json *e = gtm_json_first(items); e != NULL; e = gtm_json_next(e))
-            after = gtm_json_i64(e, "id", after);
-        gtm_json_free(root);
-        if (rc != 0 || !ctl->follow || fflush(stdout) != 0)
-            return rc;
-        sleep(1);
-    }
 }

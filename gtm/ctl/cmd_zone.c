@@ -3,15 +3,21 @@
  * gtmctl zone: what is served, and checking a zone file without gtmd.
  */
 #include "dns/zone.h"
-#include "gtm/base/diag.h"
 #include "gtm/base/mem.h"
-#include "gtm/ctl/ctl.h"
+#include "gtm/ctl/client.h"
+#include "gtm/ctl/commands.h"
+#include "gtm/ctl/offline.h"
+#include "gtm/ctl/say.h"
+#include "gtm/ctl/show.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-static const struct ctl_column zones[] = {
+#define RECORDS_DEFAULT 1000u
+#define PAGE_MAX        1000u
+
+static const struct ctl_column zone_columns[] = {
     {"ZONE", "name", CTL_COL_TEXT, false, false},
     {"SERIAL", "serial", CTL_COL_TEXT, false, true},
     {"NAMES", "names", CTL_COL_TEXT, false, true},
@@ -20,7 +26,7 @@ static const struct ctl_column zones[] = {
     {"MEMORY", "bytes", CTL_COL_BYTES, true, true},
     {"FILE", "file", CTL_COL_TEXT, false, false},
 };
-static const struct ctl_column records[] = {
+static const struct ctl_column record_columns[] = {
     {"NAME", "name", CTL_COL_TEXT, false, false}, {"TTL", "ttl_seconds", CTL_COL_TEXT, false, true},
     {"TYPE", "type", CTL_COL_TEXT, false, false}, {"POLICY", "policy", CTL_COL_TEXT, false, false},
     {"DATA", "data", CTL_COL_TEXT, false, false},
@@ -28,8 +34,8 @@ static const struct ctl_column records[] = {
 
 int ctl_zone_list(struct ctl *ctl)
 {
-    return ctl_get_and_show(ctl, ctl_path("/api/v1/zones"), zones,
-                            sizeof(zones) / sizeof(zones[0]));
+    return ctl_get_and_show(ctl, ctl_path("/api/v1/zones"), zone_columns,
+                            sizeof(zone_columns) / sizeof(zone_columns[0]));
 }
 
 int ctl_zone_show(struct ctl *ctl)
@@ -37,27 +43,77 @@ int ctl_zone_show(struct ctl *ctl)
     return ctl_get_and_show(ctl, ctl_path("/api/v1/zones/%s", ctl->argv[0]), NULL, 0);
 }
 
+/* ---- records ---- */
+
+static int get_page(struct ctl *ctl, uint64_t limit, int64_t after, struct gtm_json **ret_root)
+{
+    char limit_text[24], after_text[24];
+
+    snprintf(limit_text, sizeof(limit_text), "%" PRIu64, limit < PAGE_MAX ? limit : PAGE_MAX);
+    snprintf(after_text, sizeof(after_text), "%" PRId64, after);
+    if (ctl->name == NULL)
+        return ctl_get(ctl,
+                       ctl_path("/api/v1/zones/%s/records?limit=%s&after=%s", ctl->argv[0],
+                                limit_text, after_text),
+                       ret_root);
+    return ctl_get(ctl,
+                   ctl_path("/api/v1/zones/%s/records?limit=%s&after=%s&name=%s", ctl->argv[0],
+                            limit_text, after_text, ctl->name),
+                   ret_root);
+}
+
+/* Page by page into one envelope, whose "next" is the first record left out, or null. */
+static int get_records(struct ctl *ctl, struct gtm_json **ret_root)
+{
+    uint64_t left = ctl->limit > 0 ? ctl->limit : RECORDS_DEFAULT;
+    struct gtm_json *root = NULL, *items = NULL;
+    int64_t after = 0;
+
+    for (;;) {
+        struct gtm_json *page = NULL;
+        int rc = get_page(ctl, left, after, &page);
+        if (rc != CTL_OK) {
+            gtm_json_free(root);
+            return rc;
+        }
+        if (root == NULL) {
+            root = ctl_envelope("RecordList", page);
+            items = gtm_json_add_array(root, "items");
+        }
+        const struct gtm_json *list = gtm_json_get(page, "items");
+        for (const struct gtm_json *r = gtm_json_first(list); r != NULL; r = gtm_json_next(r))
+            gtm_json_append(items, gtm_json_copy(r));
+        size_t got = gtm_json_count(list);
+        left -= got < left ? got : left;
+        bool more = gtm_json_type(gtm_json_get(page, "next")) == GTM_JSON_NUMBER && got > 0;
+        after = gtm_json_i64(page, "next", 0);
+        gtm_json_free(page);
+        if (more && left > 0)
+            continue;
+        if (more)
+            gtm_json_add_i64(root, "next", after);
+        else
+            gtm_json_add_null(root, "next");
+        *ret_root = root;
+        return CTL_OK;
+    }
+}
+
 int ctl_zone_records(struct ctl *ctl)
 {
     struct gtm_json *root = NULL;
-    char *path;
+    int rc = get_records(ctl, &root);
 
-    if (ctl->name != NULL)
-        path = ctl_path("/api/v1/zones/%s/records?limit=%s&name=%s", ctl->argv[0],
-                        ctl->limit != NULL ? ctl->limit : "100", ctl->name);
-    else
-        path = ctl_path("/api/v1/zones/%s/records?limit=%s", ctl->argv[0],
-                        ctl->limit != NULL ? ctl->limit : "100");
-    int rc = ctl_request(ctl, "GET", path, NULL, NULL, &root);
-    if (rc == 0)
-        rc = ctl_show(ctl, root, records, sizeof(records) / sizeof(records[0]));
-    if (rc == 0 && ctl->output <= CTL_WIDE &&
-        gtm_json_type(gtm_json_get(root, "next")) == GTM_JSON_NUMBER)
-        fprintf(stderr, "gtmctl: there are more records; --limit N shows more at a time\n");
+    if (rc == CTL_OK)
+        rc =
+            ctl_show(ctl, root, record_columns, sizeof(record_columns) / sizeof(record_columns[0]));
+    if (rc == CTL_OK && gtm_json_type(gtm_json_get(root, "next")) == GTM_JSON_NUMBER)
+        ctl_error("there are more records: --limit N shows more");
     gtm_json_free(root);
-    gtm_free(path);
     return rc;
 }
+
+/* ---- checking a file ---- */
 
 /* db/example.com.zone → example.com */
 static void origin_of(const char *path, char out[256])
@@ -68,14 +124,16 @@ static void origin_of(const char *path, char out[256])
     snprintf(out, 256, "%s", slash != NULL ? slash + 1 : path);
     for (size_t i = 0; i < 3; i++) {
         size_t n = strlen(out), e = strlen(ends[i]);
-        if (n > e && strcmp(out + n - e, ends[i]) == 0)
+        if (n > e && strcmp(out + n - e, ends[i]) == 0) {
             out[n - e] = 0;
+            return;
+        }
     }
 }
 
 int ctl_zone_check(struct ctl *ctl)
 {
-    char origin[256];
+    char origin[256], more[96] = "";
     struct gtm_diags diags = {0};
     struct dns_zone_info info;
 
@@ -83,15 +141,19 @@ int ctl_zone_check(struct ctl *ctl)
     struct dns_zone_spec spec = {.origin = ctl->origin != NULL ? ctl->origin : origin,
                                  .path = ctl->argv[0]};
     struct dns_zone *zone = dns_zone_load(&spec, &diags);
-    gtm_diags_print(&diags, stderr);
+    struct ctl_verdict verdict = {.kind = "ZoneCheck", .subject = spec.origin, .ok = zone != NULL};
+    struct gtm_json *facts = gtm_json_object();
+    gtm_json_add_str(facts, "zone", spec.origin);
+    gtm_json_add_str(facts, "file", spec.path);
     if (zone != NULL) {
         dns_zone_info(zone, &info);
-        printf("%s: ok, serial %" PRIu32 ", %zu records, %zu names%s\n", spec.origin, info.serial,
-               info.records, info.names, diags.warnings > 0 ? ", with warnings" : "");
-    } else {
-        ctl_error("%s: %zu error%s", spec.origin, diags.errors, diags.errors == 1 ? "" : "s");
+        gtm_json_add_i64(facts, "serial", info.serial);
+        gtm_json_add_i64(facts, "records", (int64_t)info.records);
+        gtm_json_add_i64(facts, "names", (int64_t)info.names);
+        snprintf(more, sizeof(more), ", serial %" PRIu32 ", %zu records, %zu names", info.serial,
+                 info.records, info.names);
     }
     dns_zone_unref(zone);
-    gtm_diags_fini(&diags);
-    return zone != NULL ? CTL_OK : CTL_FAILED;
+    verdict.more = more;
+    return ctl_conclude(ctl, &verdict, facts, &diags);
 }

@@ -1,78 +1,104 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The one table of commands: parsing, help, completion and the manual's check all come from it.
+ * See commands.h.
  */
-#include "gtm/ctl/ctl.h"
+#include "gtm/ctl/commands.h"
 
-#define ORDER (CTL_OPT_DRY_RUN | CTL_OPT_YES | CTL_OPT_REASON | CTL_OPT_FOR)
+#include <stdio.h>
+
+#define OUT    CTL_OPT_OUTPUT
+#define WATCH  (CTL_OPT_OUTPUT | CTL_OPT_WATCH)
+#define STATUS (WATCH | CTL_OPT_EXIT_CODE)
+#define ORDER  (OUT | CTL_OPT_DRY_RUN | CTL_OPT_YES | CTL_OPT_REASON | CTL_OPT_FOR)
+
+#define ORDER_HELP                                                                           \
+    "  Shows what it would do and asks first when it takes the last serving endpoint of a\n" \
+    "  pool, or of a region in it, out of answers. Without a terminal that needs --yes.\n"   \
+    "  The order stays through restarts and reloads until --for is over or auto is given.\n"
 
 const struct ctl_command ctl_commands[] = {
-    {"status", NULL, "", 0, 0, CTL_OPT_WATCH | CTL_OPT_EXIT_CODE,
-     "regions, pools and problems at a glance", NULL, ctl_status},
-    {"problems", NULL, "", 0, 0, CTL_OPT_WATCH | CTL_OPT_EXIT_CODE,
-     "what is wrong now, and what to do", NULL, ctl_problems},
-    {"events", NULL, "", 0, 0, CTL_OPT_FOLLOW | CTL_OPT_LIMIT, "what happened, oldest first", NULL,
-     ctl_events},
-    {"explain", NULL, "NAME [TYPE]", 1, 2, CTL_OPT_CLIENT,
+    {"status", NULL, "", 0, 0, STATUS, "regions, pools and problems at a glance", NULL, ctl_status},
+    {"problems", NULL, "", 0, 0, STATUS, "what is wrong now, and what to do",
+     "  With -o wide each problem has its hint.\n", ctl_problems},
+    {"events", NULL, "", 0, 0, OUT | CTL_OPT_FOLLOW | CTL_OPT_LIMIT, "what happened, oldest first",
+     "  With -f and -o json: one event a line.\n", ctl_events},
+    {"explain", NULL, "NAME [TYPE]", 1, 2, OUT | CTL_OPT_CLIENT,
      "what a client gets, and why, step by step",
-     "  Example: gtmctl explain www.example.com A --client 203.0.113.0/24", ctl_explain},
-    {"validate", NULL, "[FILE]", 0, 1, CTL_OPT_FILE, "check an intent and its zones, without gtmd",
-     "  All errors at once, each with file:line:column. Exit 1 when there is any.", ctl_validate},
-    {"health", "list", "", 0, 0, CTL_OPT_POOL | CTL_OPT_WATCH, "every check with its evidence",
-     NULL, ctl_health_list},
-    {"health", "show", "POOL/ENDPOINT", 1, 1, CTL_OPT_WATCH, "the checks of one endpoint", NULL,
+     "  TYPE is A when it is left out. Example:\n"
+     "    gtmctl explain www.example.com A --client 203.0.113.0/24\n",
+     ctl_explain},
+    {"validate", NULL, "[FILE]", 0, 1, OUT | CTL_OPT_FILE,
+     "check an intent and its zones, without gtmd",
+     "  All errors at once, each with file:line:column; exit 1 when there is any.\n", ctl_validate},
+    {"health", "list", "", 0, 0, WATCH | CTL_OPT_POOL, "every check with its evidence", NULL,
+     ctl_health_list},
+    {"health", "show", "POOL/ENDPOINT", 1, 1, WATCH, "the checks of one endpoint", NULL,
      ctl_health_show},
-    {"health", "check", "POOL[/ENDPOINT]", 1, 1, CTL_OPT_DRY_RUN, "probe now", NULL,
+    {"health", "check", "POOL[/ENDPOINT]", 1, 1, OUT | CTL_OPT_DRY_RUN | CTL_OPT_WAIT, "probe now",
+     "  With --wait: until every check has a new result, which is then shown; exit 7 when\n"
+     "  --timeout is over before.\n",
      ctl_health_check},
-    {"endpoint", "list", "[POOL]", 0, 1, CTL_OPT_WATCH,
-     "endpoints: health, order, whether they serve", NULL, ctl_endpoint_list},
-    {"endpoint", "show", "POOL/ENDPOINT", 1, 1, 0, "one endpoint", NULL, ctl_endpoint_show},
-    {"endpoint", "up", "POOL/ENDPOINT", 1, 1, ORDER, "serve, whatever the checks say", NULL,
-     ctl_endpoint_up},
+    {"endpoint", "list", "[POOL]", 0, 1, WATCH, "endpoints: health, order, whether they serve",
+     NULL, ctl_endpoint_list},
+    {"endpoint", "show", "POOL/ENDPOINT", 1, 1, OUT, "one endpoint", NULL, ctl_endpoint_show},
+    {"endpoint", "up", "POOL/ENDPOINT", 1, 1, ORDER, "serve, whatever the checks say", ORDER_HELP,
+     ctl_endpoint_order},
     {"endpoint", "down", "POOL/ENDPOINT", 1, 1, ORDER, "do not serve, whatever the checks say",
-     NULL, ctl_endpoint_down},
-    {"endpoint", "drain", "POOL/ENDPOINT", 1, 1, ORDER, "no new users; checks go on", NULL,
-     ctl_endpoint_drain},
+     ORDER_HELP, ctl_endpoint_order},
+    {"endpoint", "drain", "POOL/ENDPOINT", 1, 1, ORDER, "no new users; checks go on", ORDER_HELP,
+     ctl_endpoint_order},
     {"endpoint", "auto", "POOL/ENDPOINT", 1, 1, ORDER, "follow the checks again", NULL,
-     ctl_endpoint_auto},
-    {"pool", "list", "", 0, 0, CTL_OPT_WATCH, "pools: health, order, endpoints", NULL,
-     ctl_pool_list},
-    {"pool", "show", "POOL", 1, 1, CTL_OPT_WATCH, "one pool and its endpoints", NULL,
-     ctl_pool_show},
+     ctl_endpoint_order},
+    {"pool", "list", "", 0, 0, WATCH, "pools: health, order, endpoints", NULL, ctl_pool_list},
+    {"pool", "show", "POOL", 1, 1, WATCH, "one pool and its endpoints", NULL, ctl_pool_show},
     {"pool", "up", "POOL", 1, 1, ORDER, "all its endpoints serve, whatever the checks say", NULL,
-     ctl_pool_up},
-    {"pool", "down", "POOL", 1, 1, ORDER, "none of its endpoints serves", NULL, ctl_pool_down},
-    {"pool", "drain", "POOL", 1, 1, ORDER, "no new users for any of its endpoints", NULL,
-     ctl_pool_drain},
-    {"pool", "auto", "POOL", 1, 1, ORDER, "follow the checks again", NULL, ctl_pool_auto},
-    {"zone", "list", "", 0, 0, 0, "zones served", NULL, ctl_zone_list},
-    {"zone", "show", "ZONE", 1, 1, 0, "one zone and its dynamic names", NULL, ctl_zone_show},
-    {"zone", "records", "ZONE", 1, 1, CTL_OPT_NAME | CTL_OPT_LIMIT, "records of a zone", NULL,
-     ctl_zone_records},
-    {"zone", "check", "FILE", 1, 1, CTL_OPT_ORIGIN, "check a zone file, without gtmd",
-     "  Without --origin the name is taken from the file's: example.com.zone.", ctl_zone_check},
-    {"geo", "status", "", 0, 0, 0, "geography databases and class maps", NULL, ctl_geo_status},
-    {"geo", "lookup", "ADDRESS", 1, 1, 0, "where the databases place an address", NULL,
+     ctl_pool_order},
+    {"pool", "down", "POOL", 1, 1, ORDER, "none of its endpoints serves",
+     "  Shows what it would do and asks first; without a terminal it needs --yes.\n",
+     ctl_pool_order},
+    {"pool", "drain", "POOL", 1, 1, ORDER, "no new users for any of its endpoints",
+     "  Shows what it would do and asks first; without a terminal it needs --yes.\n",
+     ctl_pool_order},
+    {"pool", "auto", "POOL", 1, 1, ORDER, "follow the checks again", NULL, ctl_pool_order},
+    {"region", "list", "", 0, 0, WATCH, "regions: health, order, endpoints", NULL, ctl_region_list},
+    {"region", "show", "REGION", 1, 1, WATCH, "one region and its endpoints", NULL,
+     ctl_region_show},
+    {"zone", "list", "", 0, 0, OUT, "zones served", NULL, ctl_zone_list},
+    {"zone", "show", "ZONE", 1, 1, OUT, "one zone and its dynamic names", NULL, ctl_zone_show},
+    {"zone", "records", "ZONE", 1, 1, OUT | CTL_OPT_NAME | CTL_OPT_LIMIT, "records of a zone",
+     "  At most 1000 unless --limit says otherwise.\n", ctl_zone_records},
+    {"zone", "check", "FILE", 1, 1, OUT | CTL_OPT_ORIGIN, "check a zone file, without gtmd",
+     "  Without --origin the zone's name is taken from the file's: example.com.zone.\n",
+     ctl_zone_check},
+    {"geo", "status", "", 0, 0, OUT, "geography databases and class maps", NULL, ctl_geo_status},
+    {"geo", "lookup", "ADDRESS", 1, 1, OUT, "where the databases place an address", NULL,
      ctl_geo_lookup},
-    {"policy", "list", "", 0, 0, 0, "policies", NULL, ctl_policy_list},
-    {"policy", "show", "POLICY", 1, 1, 0, "one policy with its routes and targets", NULL,
+    {"policy", "list", "", 0, 0, OUT, "policies", NULL, ctl_policy_list},
+    {"policy", "show", "POLICY", 1, 1, OUT, "one policy with its routes and targets", NULL,
      ctl_policy_show},
-    {"region", "list", "", 0, 0, CTL_OPT_WATCH, "regions: health, endpoints", NULL,
-     ctl_region_list},
-    {"region", "show", "REGION", 1, 1, 0, "one region and its endpoints", NULL, ctl_region_show},
-    {"config", "show", "", 0, 0, 0, "the intent in force, defaults filled in", NULL,
+    {"config", "show", "", 0, 0, OUT, "the intent in force, defaults filled in", NULL,
      ctl_config_show},
-    {"config", "schema", "[intent|node]", 0, 1, 0, "JSON Schema (2020-12) of a file, without gtmd",
-     NULL, ctl_config_schema},
-    {"config", "check", "FILE", 1, 1, 0, "check a node file, without gtmd", NULL, ctl_config_check},
-    {"node", "show", "", 0, 0, 0, "the node file in force", NULL, ctl_node_show},
-    {"reload", NULL, "", 0, 0, CTL_OPT_DRY_RUN,
+    {"config", "schema", "[intent|node]", 0, 1, OUT,
+     "JSON Schema (2020-12) of a file, without gtmd", NULL, ctl_config_schema},
+    {"config", "docs", "[intent|node]", 0, 1, 0, "every key of a file, without gtmd", NULL,
+     ctl_config_docs},
+    {"config", "check", "[FILE]", 0, 1, OUT | CTL_OPT_FILE, "check a node file, without gtmd",
+     "  Without FILE: the file of --config.\n", ctl_config_check},
+    {"node", "show", "", 0, 0, OUT, "the node file in force", NULL, ctl_node_show},
+    {"reload", NULL, "", 0, 0, OUT | CTL_OPT_DRY_RUN,
      "read the intent, zones and databases again: whole or not at all", NULL, ctl_reload},
     {"metrics", NULL, "", 0, 0, 0, "Prometheus metrics", NULL, ctl_metrics},
-    {"version", NULL, "", 0, 0, 0, "versions of gtmctl and gtmd", NULL, ctl_version},
+    {"version", NULL, "", 0, 0, OUT, "versions of gtmctl and gtmd", NULL, ctl_version},
     {"completion", NULL, "bash|zsh|fish", 1, 1, 0, "completion for a shell, on standard output",
-     "  Example: gtmctl completion bash > /etc/bash_completion.d/gtmctl", ctl_completion},
+     "  Example: gtmctl completion bash > /etc/bash_completion.d/gtmctl\n", ctl_completion},
     {"help", NULL, "[NOUN [VERB]]", 0, 2, 0, "this text, or that of one command", NULL,
      ctl_help_command},
 };
 const size_t ctl_commands_count = sizeof(ctl_commands) / sizeof(ctl_commands[0]);
+
+const char *ctl_command_text(const struct ctl_command *command, char out[CTL_COMMAND_TEXT_BYTES])
+{
+    snprintf(out, CTL_COMMAND_TEXT_BYTES, "%s%s%s%s%s", command->noun, command->verb ? " " : "",
+             command->verb ? command->verb : "", command->args[0] ? " " : "", command->args);
+    return out;
+}

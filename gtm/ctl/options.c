@@ -1,405 +1,389 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The command line: options may stand anywhere; the first two words are noun and verb.
+ * Options. See options.h. An option's row says where its value goes, so that a new one is a row.
  */
-#include "gtm/ctl/ctl.h"
+#include "gtm/ctl/options.h"
 
-#include <stdio.h>
+#include "gtm/base/diag.h"
+#include "gtm/base/mem.h"
+#include "gtm/ctl/client.h"
+#include "gtm/ctl/say.h"
+#include "gtm/model/node.h"
+#include "gtm/model/schema_forms.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#define SECOND_MS 1000u
+#define DAY_MS    (24u * 3600u * SECOND_MS)
+#define WORDS_MAX (CTL_ARGS_MAX + 2)
+
+enum kind { SWITCH, TEXT, TIME, OPTIONAL_TIME, COUNT, FORM, HELP };
+
 struct option {
-    const char *word, *value, *help; /* value NULL: a switch */
-    unsigned bit;                    /* 0: every command takes it */
+    struct ctl_option_row row;
+    enum kind kind;
+    size_t at;          /* offset in struct ctl */
+    uint64_t low, high; /* of TIME in ms, of COUNT */
 };
 
+#define AT(member) offsetof(struct ctl, member)
 static const struct option options[] = {
-    {"--output", "FORM", "table, wide, json or yaml (-o)", 0},
-    {"--socket", "PATH", "gtmd's socket (default GTM_SOCKET, else /run/gtm/gtmd.sock)", 0},
-    {"--timeout", "SECONDS", "how long to wait for gtmd (default 30)", 0},
-    {"--no-headers", NULL, "tables without their first line", 0},
-    {"--no-color", NULL, "no colours (also NO_COLOR)", 0},
-    {"--verbose", NULL, "say what is asked of gtmd (-v)", 0},
-    {"--help", NULL, "this text (-h)", 0},
-    {"--watch", "SECONDS", "again every SECONDS (-w; default 2)", CTL_OPT_WATCH},
-    {"--follow", NULL, "wait for more (-f)", CTL_OPT_FOLLOW},
-    {"--exit-code", NULL, "exit 9 when something is wrong", CTL_OPT_EXIT_CODE},
-    {"--dry-run", NULL, "say what would happen, change nothing", CTL_OPT_DRY_RUN},
-    {"--yes", NULL, "do not ask (-y)", CTL_OPT_YES},
-    {"--reason", "TEXT", "why; kept with the order", CTL_OPT_REASON},
-    {"--for", "TIME", "the order ends after TIME (30m, 2h, 1d)", CTL_OPT_FOR},
-    {"--client", "ADDRESS[/LEN]", "whose question it is", CTL_OPT_CLIENT},
-    {"--file", "FILE", "the file (-f; - = standard input)", CTL_OPT_FILE},
-    {"--origin", "NAME", "the zone's name", CTL_OPT_ORIGIN},
-    {"--pool", "POOL", "only this pool", CTL_OPT_POOL},
-    {"--name", "NAME", "only this owner name", CTL_OPT_NAME},
-    {"--limit", "N", "at most so many", CTL_OPT_LIMIT},
+    {{"--output", "FORM", "table, wide, json or yaml", 'o', CTL_OPT_OUTPUT}, FORM, 0, 0, 0},
+    {{"--no-headers", NULL, "tables without their first line", 0, CTL_OPT_OUTPUT},
+     SWITCH,
+     AT(no_headers),
+     0,
+     0},
+    {{"--socket", "PATH", "gtmd's socket (default: GTM_SOCKET, or " CTL_DEFAULT_SOCKET ")", 0, 0},
+     TEXT,
+     AT(socket),
+     0,
+     0},
+    {{"--config", "FILE", "a node file: its socket", 0, 0}, TEXT, AT(config), 0, 0},
+    {{"--timeout", "TIME", "how long to wait for gtmd (default 30 seconds)", 0, 0},
+     TIME,
+     AT(timeout_ms),
+     1,
+     DAY_MS},
+    {{"--no-color", NULL, "no colours (also NO_COLOR)", 0, 0}, SWITCH, AT(no_colour), 0, 0},
+    {{"--verbose", NULL, "say what is asked of gtmd", 'v', 0}, SWITCH, AT(verbose), 0, 0},
+    {{"--help", NULL, "this text", 'h', 0}, HELP, 0, 0, 0},
+    {{"--watch", "[=TIME]", "again and again (default every 2 seconds)", 'w', CTL_OPT_WATCH},
+     OPTIONAL_TIME,
+     AT(watch_ms),
+     100,
+     DAY_MS},
+    {{"--follow", NULL, "wait for more", 'f', CTL_OPT_FOLLOW}, SWITCH, AT(follow), 0, 0},
+    {{"--exit-code", NULL, "exit 9 when something is wrong", 0, CTL_OPT_EXIT_CODE},
+     SWITCH,
+     AT(exit_code),
+     0,
+     0},
+    {{"--dry-run", NULL, "say what would happen, change nothing", 0, CTL_OPT_DRY_RUN},
+     SWITCH,
+     AT(dry_run),
+     0,
+     0},
+    {{"--yes", NULL, "do not ask", 'y', CTL_OPT_YES}, SWITCH, AT(yes), 0, 0},
+    {{"--reason", "TEXT", "why; kept with the order", 0, CTL_OPT_REASON}, TEXT, AT(reason), 0, 0},
+    {{"--for", "TIME", "the order ends after TIME (30m, 2h, 1d)", 0, CTL_OPT_FOR},
+     TIME,
+     AT(for_ms),
+     SECOND_MS,
+     366ull * DAY_MS},
+    {{"--wait", NULL, "wait for the results", 0, CTL_OPT_WAIT}, SWITCH, AT(wait), 0, 0},
+    {{"--client", "ADDRESS[/LENGTH]", "whose question it is", 0, CTL_OPT_CLIENT},
+     TEXT,
+     AT(client_address),
+     0,
+     0},
+    {{"--file", "FILE", "the file (- is standard input)", 'f', CTL_OPT_FILE}, TEXT, AT(file), 0, 0},
+    {{"--origin", "NAME", "the zone's name", 0, CTL_OPT_ORIGIN}, TEXT, AT(origin), 0, 0},
+    {{"--pool", "POOL", "only this pool", 0, CTL_OPT_POOL}, TEXT, AT(pool), 0, 0},
+    {{"--name", "NAME", "only this owner name", 0, CTL_OPT_NAME}, TEXT, AT(name), 0, 0},
+    {{"--limit", "N", "at most so many", 0, CTL_OPT_LIMIT}, COUNT, AT(limit), 1, 10000000},
 };
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
 
-const char *ctl_option_word(size_t i, unsigned *ret_bit)
+const struct ctl_option_row *ctl_option_at(size_t i)
 {
-    if (i >= OPTIONS)
-        return NULL;
-    *ret_bit = options[i].bit;
-    return options[i].word;
+    return i < OPTIONS ? &options[i].row : NULL;
 }
 
-/* ---- did you mean ---- */
+/* ---- values ---- */
 
-static unsigned edits(const char *a, const char *b)
+bool ctl_time_parse(const char *text, uint64_t low_ms, uint64_t high_ms, uint64_t *ret_ms)
 {
-    unsigned row[65], la = (unsigned)strlen(a), lb = (unsigned)strlen(b);
+    size_t n = strspn(text, "0123456789.");
+    uint64_t ms = 0;
 
-    if (la > 64 || lb > 64)
-        return 99;
-    for (unsigned j = 0; j <= lb; j++)
-        row[j] = j;
-    for (unsigned i = 1; i <= la; i++) {
-        unsigned diagonal = row[0];
-        row[0] = i;
-        for (unsigned j = 1; j <= lb; j++) {
-            unsigned up = row[j], best = diagonal + (a[i - 1] != b[j - 1]);
-            best = up + 1 < best ? up + 1 : best;
-            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-            diagonal = up;
-            row[j] = best;
-        }
+    if (text[0] >= '0' && text[0] <= '9' && text[n] == 0) {
+        char *end;
+        double s = strtod(text, &end);
+        if (*end != 0 || s * SECOND_MS > (double)high_ms)
+            return false;
+        ms = (uint64_t)(s * SECOND_MS + 0.5);
+    } else if (gtm_duration_parse(text, &ms) != 0) {
+        return false;
     }
-    return row[lb];
+    if (ms < low_ms || ms > high_ms)
+        return false;
+    *ret_ms = ms;
+    return true;
 }
 
-const char *ctl_nearest(const char *word, const char *const *known, size_t count)
+static bool set_time(const struct option *o, const char *value, uint64_t *at)
 {
-    const char *best = NULL;
-    unsigned least = 3;
+    char low[32], high[32];
 
-    for (size_t i = 0; i < count; i++) {
-        unsigned n = edits(word, known[i]);
-        if (n < least && n < strlen(known[i])) {
-            least = n;
-            best = known[i];
-        }
-    }
-    return best;
-}
-
-/* ---- help ---- */
-
-static void help_options(unsigned bits, bool common)
-{
-    for (size_t i = 0; i < OPTIONS; i++) {
-        char left[64];
-        if (common ? options[i].bit != 0 : (options[i].bit & bits) == 0)
-            continue;
-        snprintf(left, sizeof(left), "%s%s%s", options[i].word, options[i].value ? " " : "",
-                 options[i].value ? options[i].value : "");
-        printf("  %-26s %s\n", left, options[i].help);
-    }
-}
-
-static void help_one(const struct ctl_command *c)
-{
-    printf("gtmctl %s%s%s%s%s\n  %s\n", c->noun, c->verb ? " " : "", c->verb ? c->verb : "",
-           c->args[0] ? " " : "", c->args, c->summary);
-    if (c->help != NULL)
-        printf("%s\n", c->help);
-    help_options(c->options, false);
-}
-
-static void help_all(void)
-{
-    puts("gtmctl NOUN [VERB] [ARGUMENTS] [OPTIONS]: asks and orders the gtmd of this host.\n");
-    for (size_t i = 0; i < ctl_commands_count; i++) {
-        const struct ctl_command *c = &ctl_commands[i];
-        char left[64];
-        snprintf(left, sizeof(left), "%s%s%s%s%s", c->noun, c->verb ? " " : "",
-                 c->verb ? c->verb : "", c->args[0] ? " " : "", c->args);
-        printf("  %-38s %s\n", left, c->summary);
-    }
-    puts("\nOptions of every command:");
-    help_options(0, true);
-    puts(
-        "\nExit: 0 done, 1 failed, 2 usage, 3 gtmd unreachable, 4 not found, 5 blocked by a rule,\n"
-        "6 conflict, 7 still running, 8 differences, 9 degraded, 10 not allowed.\n"
-        "More: gtmctl help NOUN, gtmctl(1).");
-}
-
-void ctl_help(const char *noun, const char *verb)
-{
-    if (noun == NULL) {
-        help_all();
-        return;
-    }
-    for (size_t i = 0; i < ctl_commands_count; i++) {
-        const struct ctl_command *c = &ctl_commands[i];
-        if (strcmp(c->noun, noun) == 0 &&
-            (verb == NULL || c->verb == NULL || strcmp(c->verb, verb) == 0))
-            help_one(c);
-    }
-}
-
-/* ---- finding the command ---- */
-
-static bool has_noun(const char *noun)
-{
-    for (size_t i = 0; i < ctl_commands_count; i++)
-        if (strcmp(ctl_commands[i].noun, noun) == 0)
-            return true;
+    if (ctl_time_parse(value, o->low, o->high, at))
+        return true;
+    ctl_error("%s takes a time from %s to %s like 30s, 5m or 2h, not '%s'", o->row.word,
+              gtm_duration_format(o->low, low), gtm_duration_format(o->high, high), value);
     return false;
 }
 
-static void tell_unknown(const char *what, const char *word, const char *noun)
+static bool set_count(const struct option *o, const char *value, uint64_t *at)
 {
-    const char *known[256];
-    size_t n = 0;
+    char *end;
+    size_t digits = strspn(value, "0123456789");
 
-    for (size_t i = 0; i < ctl_commands_count && n < 256; i++) {
-        if (noun == NULL)
-            known[n++] = ctl_commands[i].noun;
-        else if (strcmp(ctl_commands[i].noun, noun) == 0 && ctl_commands[i].verb != NULL)
-            known[n++] = ctl_commands[i].verb;
-    }
-    const char *near = ctl_nearest(word, known, n);
-    ctl_error("unknown %s '%s'%s%s%s", what, word, near ? " (did you mean '" : "", near ? near : "",
-              near ? "'?)" : "");
-    if (near == NULL)
-        fprintf(stderr, "  See: gtmctl help%s%s\n", noun ? " " : "", noun ? noun : "");
+    *at = digits > 0 && digits < 19 ? strtoull(value, &end, 10) : 0;
+    if (value[digits] == 0 && *at >= o->low && *at <= o->high)
+        return true;
+    ctl_error("%s takes a number from %llu to %llu, not '%s'", o->row.word,
+              (unsigned long long)o->low, (unsigned long long)o->high, value);
+    return false;
 }
 
-/* Words: noun, then verb when the noun has verbs, then arguments. */
-static const struct ctl_command *find(struct ctl *ctl, const char *const *words, int count)
-{
-    const struct ctl_command *alone = NULL, *first = NULL;
-
-    if (!has_noun(words[0])) {
-        tell_unknown("command", words[0], NULL);
-        return NULL;
-    }
-    for (size_t i = 0; i < ctl_commands_count; i++) {
-        const struct ctl_command *c = &ctl_commands[i];
-        if (strcmp(c->noun, words[0]) != 0)
-            continue;
-        first = first != NULL ? first : c;
-        if (c->verb == NULL)
-            alone = c;
-        else if (count > 1 && strcmp(c->verb, words[1]) == 0) {
-            ctl->argc = count - 2;
-            memcpy(ctl->argv, words + 2, (size_t)ctl->argc * sizeof(words[0]));
-            return c;
-        }
-    }
-    if (alone == NULL && count > 1) {
-        tell_unknown("verb", words[1], words[0]);
-        return NULL;
-    }
-    if (alone == NULL) {
-        ctl_error("'%s' needs a verb, for example: gtmctl %s %s", words[0], words[0], first->verb);
-        return NULL;
-    }
-    ctl->argc = count - 1;
-    memcpy(ctl->argv, words + 1, (size_t)ctl->argc * sizeof(words[0]));
-    return alone;
-}
-
-/* ---- options ---- */
-
-static bool is_help(const char *word)
-{
-    return strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0;
-}
-
-static const char *long_form(const char *word, bool files)
-{
-    if (strcmp(word, "-o") == 0)
-        return "--output";
-    if (strcmp(word, "-v") == 0)
-        return "--verbose";
-    if (strcmp(word, "-y") == 0)
-        return "--yes";
-    if (strcmp(word, "-w") == 0)
-        return "--watch";
-    if (strcmp(word, "-f") == 0)
-        return files ? "--file" : "--follow";
-    return word;
-}
-
-static bool set_output(struct ctl *ctl, const char *v)
+static bool set_form(struct ctl *ctl, const char *value)
 {
     static const char *const words[] = {"table", "wide", "json", "yaml"};
 
     for (int i = 0; i < 4; i++)
-        if (strcmp(v, words[i]) == 0) {
+        if (strcmp(value, words[i]) == 0) {
             ctl->output = (enum ctl_output)i;
             return true;
         }
-    ctl_error("'%s' is no form of output; there are table, wide, json and yaml", v);
+    ctl_error("'%s' is no form of output; there are table, wide, json and yaml", value);
     return false;
 }
 
-static bool set_number(const char *word, const char *v, double low, double high, double *ret)
-{
-    char *end;
-
-    *ret = strtod(v, &end);
-    if (end != v && *end == 0 && *ret >= low && *ret <= high)
-        return true;
-    ctl_error("%s takes a number of seconds from %g to %g, not '%s'", word, low, high, v);
-    return false;
-}
-
-static bool set_switch(struct ctl *ctl, const char *word)
-{
-    const struct {
-        const char *word;
-        bool *flag;
-    } flags[] = {{"--no-headers", &ctl->no_headers}, {"--verbose", &ctl->verbose},
-                 {"--follow", &ctl->follow},         {"--exit-code", &ctl->exit_code},
-                 {"--dry-run", &ctl->dry_run},       {"--yes", &ctl->yes}};
-
-    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
-        if (strcmp(word, flags[i].word) == 0)
-            *flags[i].flag = true;
-    if (strcmp(word, "--no-color") == 0)
-        ctl->colour = false;
-    return true;
-}
-
-static bool set_value(struct ctl *ctl, const char *word, const char *v)
-{
-    const struct {
-        const char *word;
-        const char **value;
-    } texts[] = {{"--socket", &ctl->socket}, {"--reason", &ctl->reason}, {"--for", &ctl->duration},
-                 {"--client", &ctl->client}, {"--file", &ctl->file},     {"--origin", &ctl->origin},
-                 {"--pool", &ctl->pool},     {"--name", &ctl->name},     {"--limit", &ctl->limit}};
-    double n;
-
-    if (strcmp(word, "--output") == 0)
-        return set_output(ctl, v);
-    if (strcmp(word, "--timeout") == 0)
-        return set_number(word, v, 0.001, 86400, &ctl->timeout_s);
-    if (strcmp(word, "--watch") == 0) {
-        if (!set_number(word, v, 1, 86400, &n))
-            return false;
-        ctl->watch_s = (unsigned)n;
-        return true;
-    }
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-        if (strcmp(word, texts[i].word) == 0)
-            *texts[i].value = v;
-    return true;
-}
+/* ---- scanning ---- */
 
 struct scan {
-    const char *words[CTL_ARGS_MAX + 2];
+    int argc, at;
+    char **argv;
+    const char *words[WORDS_MAX];
     int count;
     unsigned bits;
+    unsigned takes; /* what the noun's commands take, to tell -f from -f */
     bool help;
 };
 
-/* One option at argv[*at]. False after having told why not. */
-static bool take_option(struct ctl *ctl, struct scan *s, int argc, char **argv, int *at)
+static bool set_value(struct ctl *ctl, struct scan *s, const struct option *o, const char *value)
 {
-    char word[64];
-    const char *given =
-        long_form(argv[*at], s->count > 0 && (strcmp(s->words[0], "validate") == 0 ||
-                                              strcmp(s->words[0], "config") == 0));
-    const char *equals = strchr(given, '=');
-    const struct option *o = NULL;
+    void *at = (char *)ctl + o->at;
 
-    snprintf(word, sizeof(word), "%.*s", equals ? (int)(equals - given) : (int)strlen(given),
-             given);
-    for (size_t i = 0; i < OPTIONS; i++)
-        if (strcmp(options[i].word, word) == 0)
-            o = &options[i];
-    if (o == NULL) {
-        const char *known[OPTIONS];
-        for (size_t i = 0; i < OPTIONS; i++)
-            known[i] = options[i].word;
-        const char *near = ctl_nearest(word, known, OPTIONS);
-        ctl_error("unknown option '%s'%s%s%s", word, near ? " (did you mean '" : "",
-                  near ? near : "", near ? "'?)" : "");
-        return false;
+    s->bits |= o->row.bit;
+    switch (o->kind) {
+    case SWITCH:
+        *(bool *)at = true;
+        return true;
+    case TEXT:
+        *(const char **)at = value;
+        return true;
+    case TIME:
+    case OPTIONAL_TIME:
+        return set_time(o, value, at);
+    case COUNT:
+        return set_count(o, value, at);
+    case FORM:
+        return set_form(ctl, value);
+    case HELP:
+        s->help = true;
+        return true;
     }
-    s->bits |= o->bit;
-    if (o->value == NULL && equals != NULL) {
-        ctl_error("%s takes no value", word);
-        return false;
-    }
-    if (o->value == NULL)
-        return set_switch(ctl, word);
-    if (equals != NULL)
-        return set_value(ctl, word, equals + 1);
-    if (strcmp(word, "--watch") == 0 &&
-        (*at + 1 >= argc || argv[*at + 1][0] < '0' || argv[*at + 1][0] > '9'))
-        return set_value(ctl, word, "2");
-    if (*at + 1 >= argc) {
-        ctl_error("%s needs a value (%s)", word, o->value);
-        return false;
-    }
-    return set_value(ctl, word, argv[++*at]);
+    return false;
 }
 
-static bool scan(struct ctl *ctl, struct scan *s, int argc, char **argv)
+/* The value of o stands in the same word (given), in the next one, or (optional) nowhere. */
+static bool take_value(struct ctl *ctl, struct scan *s, const struct option *o, const char *given)
+{
+    uint64_t ms;
+
+    if (o->kind == SWITCH || o->kind == HELP) {
+        if (given == NULL)
+            return set_value(ctl, s, o, NULL);
+        ctl_error("%s takes no value", o->row.word);
+        return false;
+    }
+    const char *next = s->at + 1 < s->argc ? s->argv[s->at + 1] : NULL;
+    if (given == NULL && o->kind == OPTIONAL_TIME &&
+        (next == NULL || !ctl_time_parse(next, o->low, o->high, &ms)))
+        given = "2s";
+    if (given == NULL && next == NULL) {
+        ctl_error("%s needs a value (%s)", o->row.word, o->row.value);
+        return false;
+    }
+    if (given == NULL)
+        s->at++;
+    return set_value(ctl, s, o, given != NULL ? given : next);
+}
+
+static bool take_long(struct ctl *ctl, struct scan *s, const char *text)
+{
+    size_t n = strcspn(text, "=");
+    const char *known[OPTIONS];
+
+    for (size_t i = 0; i < OPTIONS; i++) {
+        known[i] = options[i].row.word;
+        if (strncmp(known[i], text, n) == 0 && known[i][n] == 0)
+            return take_value(ctl, s, &options[i], text[n] == '=' ? text + n + 1 : NULL);
+    }
+    char word[64];
+    snprintf(word, sizeof(word), "%.*s", (int)(n < 63 ? n : 63), text);
+    const char *near = ctl_nearest(word, known, OPTIONS);
+    ctl_error("unknown option '%s'%s%s%s", word, near ? " (did you mean '" : "", near ? near : "",
+              near ? "'?)" : "");
+    return false;
+}
+
+/* "-v", "-o json", "-ojson", "-o=json"; -f is --file where a file is taken, else --follow. */
+static bool take_short(struct ctl *ctl, struct scan *s, const char *text)
+{
+    const struct option *o = NULL;
+    const char *rest = text[2] == '=' ? text + 3 : text + 2;
+
+    for (size_t i = 0; i < OPTIONS; i++) {
+        const struct ctl_option_row *row = &options[i].row;
+        if (row->letter != 0 && row->letter == text[1] && (o == NULL || (row->bit & s->takes) != 0))
+            o = &options[i];
+    }
+    if (o == NULL) {
+        ctl_error("unknown option '%s'; see: gtmctl help", text);
+        return false;
+    }
+    return take_value(ctl, s, o, text[2] != 0 ? rest : NULL);
+}
+
+static bool scan(struct ctl *ctl, struct scan *s)
 {
     bool only_words = false;
 
-    for (int i = 1; i < argc; i++) {
-        if (!only_words && strcmp(argv[i], "--") == 0) {
+    for (s->at = 1; s->at < s->argc; s->at++) {
+        const char *text = s->argv[s->at];
+        if (!only_words && strcmp(text, "--") == 0) {
             only_words = true;
-        } else if (!only_words && is_help(argv[i])) {
-            s->help = true;
-        } else if (!only_words && argv[i][0] == '-' && argv[i][1] != 0) {
-            if (!take_option(ctl, s, argc, argv, &i))
+        } else if (!only_words && strncmp(text, "--", 2) == 0) {
+            if (!take_long(ctl, s, text))
                 return false;
-        } else if (s->count == CTL_ARGS_MAX + 2) {
+        } else if (!only_words && text[0] == '-' && text[1] != 0) {
+            if (!take_short(ctl, s, text))
+                return false;
+        } else if (s->count == WORDS_MAX) {
             ctl_error("too many arguments");
             return false;
         } else {
-            s->words[s->count++] = argv[i];
+            s->words[s->count++] = text;
         }
     }
     return true;
 }
 
-static void set_defaults(struct ctl *ctl)
+/* What the commands of the first noun on the line take. */
+static unsigned noun_takes(int argc, char **argv)
 {
-    const char *socket = getenv("GTM_SOCKET"), *no_colour = getenv("NO_COLOR");
+    unsigned bits = 0;
+    int i = 1;
 
-    *ctl = (struct ctl){.socket = socket != NULL && socket[0] ? socket : "/run/gtm/gtmd.sock",
-                        .colour = isatty(STDOUT_FILENO) && (no_colour == NULL || no_colour[0] == 0),
-                        .timeout_s = 30};
+    while (i < argc && !ctl_has_noun(argv[i]))
+        i++;
+    for (size_t c = 0; i < argc && c < ctl_commands_count; c++)
+        if (strcmp(ctl_commands[c].noun, argv[i]) == 0)
+            bits |= ctl_commands[c].options;
+    return bits;
+}
+
+/* ---- all together ---- */
+
+static int check_taken(const struct ctl_command *c, const struct ctl *ctl, const struct scan *s)
+{
+    char text[CTL_COMMAND_TEXT_BYTES];
+
+    if (ctl->argc < c->min_args || ctl->argc > c->max_args) {
+        ctl_error("usage: gtmctl %s", ctl_command_text(c, text));
+        return CTL_USAGE;
+    }
+    for (size_t i = 0; i < OPTIONS; i++)
+        if ((s->bits & options[i].row.bit & ~c->options) != 0) {
+            ctl_error("'gtmctl %s%s%s' does not take %s", c->noun, c->verb ? " " : "",
+                      c->verb ? c->verb : "", options[i].row.word);
+            return CTL_USAGE;
+        }
+    return CTL_OK;
+}
+
+/* --socket, else the node file's, else the environment's, else the usual one. */
+static int find_socket(struct ctl *ctl)
+{
+    const char *env = getenv("GTM_SOCKET");
+    struct gtm_diags diags = {0};
+
+    if (ctl->socket != NULL)
+        return CTL_OK;
+    ctl->socket = env != NULL && env[0] != 0 ? env : CTL_DEFAULT_SOCKET;
+    if (ctl->config == NULL || ctl->command->run == ctl_config_check)
+        return CTL_OK;
+    struct gtm_node *node = gtm_node_load(ctl->config, &diags);
+    if (node == NULL) {
+        gtm_diags_print(&diags, stderr);
+        ctl_error("%s does not say where gtmd listens", ctl->config);
+    } else {
+        ctl->socket = ctl->socket_own = gtm_strdup(node->api_socket);
+    }
+    gtm_node_free(node);
+    gtm_diags_fini(&diags);
+    return ctl->socket_own != NULL ? CTL_OK : CTL_FAILED;
+}
+
+static bool want_colour(const struct ctl *ctl)
+{
+    const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
+
+    return !ctl->no_colour && isatty(STDOUT_FILENO) && (no_colour == NULL || no_colour[0] == 0) &&
+           term != NULL && strcmp(term, "dumb") != 0;
+}
+
+/* --help, or no word at all. */
+static int give_help(const struct scan *s)
+{
+    if (s->count == 0 && !s->help) {
+        ctl_help(stderr, NULL, NULL);
+        return CTL_USAGE;
+    }
+    if (ctl_help(stdout, s->count > 0 ? s->words[0] : NULL, s->count > 1 ? s->words[1] : NULL))
+        return CTL_OK;
+    int used;
+    if (ctl_find_command(s->words, s->count, &used) != NULL) /* a noun alone, with arguments */
+        ctl_help(stdout, s->words[0], NULL);
+    return used > 0 ? CTL_OK : CTL_USAGE;
 }
 
 const struct ctl_command *ctl_parse(struct ctl *ctl, int argc, char **argv, int *ret_exit)
 {
-    struct scan s = {0};
+    struct scan s = {.argc = argc, .argv = argv, .takes = noun_takes(argc, argv)};
+    int used = 0;
 
+    *ctl = (struct ctl){.timeout_ms = 30u * SECOND_MS};
     *ret_exit = CTL_USAGE;
-    set_defaults(ctl);
-    if (!scan(ctl, &s, argc, argv))
+    if (!scan(ctl, &s))
         return NULL;
     if (s.help || s.count == 0) {
-        bool known = s.count == 0 || has_noun(s.words[0]);
-        ctl_help(known && s.count > 0 ? s.words[0] : NULL, s.count > 1 ? s.words[1] : NULL);
-        *ret_exit = s.help && known ? CTL_OK : CTL_USAGE;
+        *ret_exit = give_help(&s);
         return NULL;
     }
-    const struct ctl_command *c = find(ctl, s.words, s.count);
+    const struct ctl_command *c = ctl_find_command(s.words, s.count, &used);
     if (c == NULL)
         return NULL;
-    if (ctl->argc < c->min_args || ctl->argc > c->max_args) {
-        ctl_error("usage: gtmctl %s%s%s %s", c->noun, c->verb ? " " : "", c->verb ? c->verb : "",
-                  c->args);
+    ctl->command = c;
+    ctl->argc = s.count - used;
+    if (ctl->argc > CTL_ARGS_MAX) {
+        ctl_error("too many arguments");
         return NULL;
     }
-    for (size_t i = 0; i < OPTIONS; i++)
-        if ((s.bits & options[i].bit & ~c->options) != 0) {
-            ctl_error("'gtmctl %s%s%s' does not take %s", c->noun, c->verb ? " " : "",
-                      c->verb ? c->verb : "", options[i].word);
-            return NULL;
-        }
-    return c;
+    memcpy(ctl->argv, s.words + used, (size_t)ctl->argc * sizeof(ctl->argv[0]));
+    ctl->colour = want_colour(ctl);
+    *ret_exit = check_taken(c, ctl, &s);
+    if (*ret_exit == CTL_OK)
+        *ret_exit = find_socket(ctl);
+    return *ret_exit == CTL_OK ? c : NULL;
+}
+
+void ctl_fini(struct ctl *ctl)
+{
+    ctl_client_free(ctl->client);
+    gtm_free(ctl->socket_own);
 }

@@ -1,24 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Notes, questions and small pieces of text.
+ * See say.h.
  */
-#include "gtm/ctl/ctl.h"
+#include "gtm/ctl/say.h"
+
+#include "gtm/ctl/show.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+static void say(const char *before, const char *fmt, va_list ap)
+{
+    struct gtm_buf text = {0};
+    char plain[2048];
+
+    vsnprintf(plain, sizeof(plain), fmt, ap);
+    ctl_clean(&text, plain);
+    fprintf(stderr, "%s%s\n", before, text.data != NULL ? text.data : "");
+    gtm_buf_fini(&text);
+}
 
 void ctl_error(const char *fmt, ...)
 {
     va_list ap;
 
-    fputs("gtmctl: ", stderr);
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    say("gtmctl: ", fmt, ap);
     va_end(ap);
-    fputc('\n', stderr);
+}
+
+void ctl_hint(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    say("  ", fmt, ap);
+    va_end(ap);
 }
 
 void ctl_note(const struct ctl *ctl, const char *fmt, ...)
@@ -27,63 +45,67 @@ void ctl_note(const struct ctl *ctl, const char *fmt, ...)
 
     if (!ctl->verbose)
         return;
-    fputs("gtmctl: ", stderr);
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    say("gtmctl: ", fmt, ap);
     va_end(ap);
-    fputc('\n', stderr);
 }
 
-bool ctl_confirm(const struct ctl *ctl, const char *question)
+int ctl_confirm(const struct ctl *ctl)
 {
     char line[16];
 
     if (ctl->yes)
-        return true;
+        return CTL_OK;
     if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
-        ctl_error("%s This needs --yes when there is nobody to ask.", question);
-        return false;
+        ctl_error("nothing was changed: this needs --yes when there is no terminal to ask on");
+        return CTL_USAGE;
     }
-    fprintf(stderr, "%s Go on? [y/N] ", question);
+    fputs("Go on? [y/N] ", stderr);
     fflush(stderr);
-    return fgets(line, sizeof(line), stdin) != NULL && (line[0] == 'y' || line[0] == 'Y');
+    if (fgets(line, sizeof(line), stdin) != NULL && (line[0] == 'y' || line[0] == 'Y'))
+        return CTL_OK;
+    ctl_error("nothing was changed");
+    return CTL_FAILED;
 }
 
-const char *ctl_age(const char *rfc3339, char out[32])
-{
-    struct tm tm = {0};
+static const char *const severities[] = {"error", "warning", "note"};
 
-    if (rfc3339 == NULL || strptime(rfc3339, "%Y-%m-%dT%H:%M:%S", &tm) == NULL)
-        return "-";
-    long long s = (long long)time(NULL) - (long long)timegm(&tm);
-    if (s < 0)
-        s = 0;
-    if (s < 60)
-        snprintf(out, 32, "%llds", s);
-    else if (s < 3600)
-        snprintf(out, 32, "%lldm%llds", s / 60, s % 60);
-    else if (s < 86400)
-        snprintf(out, 32, "%lldh%lldm", s / 3600, s / 60 % 60);
-    else
-        snprintf(out, 32, "%lldd%lldh", s / 86400, s / 3600 % 24);
-    return out;
+void ctl_tell_findings(const struct gtm_json *list)
+{
+    struct gtm_diags diags = {0};
+
+    for (const struct gtm_json *f = gtm_json_first(list); f != NULL; f = gtm_json_next(f)) {
+        const char *word = gtm_json_str(f, "severity", "error");
+        enum gtm_severity severity = GTM_SEV_ERROR;
+        struct gtm_buf text = {0};
+        for (unsigned i = 0; i < 3; i++)
+            if (strcmp(word, severities[i]) == 0)
+                severity = (enum gtm_severity)i;
+        const char *message = gtm_json_as_str(f);
+        ctl_clean(&text, message != NULL ? message : gtm_json_str(f, "message", "?"));
+        gtm_diags_add(&diags, severity, gtm_json_str(f, "file", ""),
+                      (unsigned)gtm_json_i64(f, "line", 0), (unsigned)gtm_json_i64(f, "column", 0),
+                      "%s", text.data != NULL ? text.data : "?");
+        gtm_diags_set_width(&diags, (unsigned)gtm_json_i64(f, "width", 0));
+        gtm_buf_fini(&text);
+    }
+    gtm_diags_print(&diags, stderr);
+    gtm_diags_fini(&diags);
 }
 
-const char *ctl_colour(const struct ctl *ctl, const char *word)
+struct gtm_json *ctl_findings_json(const struct gtm_diags *diags)
 {
-    static const struct {
-        const char *word, *code;
-    } colours[] = {{"up", "\033[32m"},       {"down", "\033[31m"},  {"critical", "\033[31m"},
-                   {"degraded", "\033[33m"}, {"drain", "\033[33m"}, {"warning", "\033[33m"},
-                   {"unknown", "\033[36m"},  {"note", "\033[36m"}};
+    struct gtm_json *list = gtm_json_array();
 
-    for (size_t i = 0; ctl->colour && word != NULL && i < sizeof(colours) / sizeof(colours[0]); i++)
-        if (strcmp(word, colours[i].word) == 0)
-            return colours[i].code;
-    return "";
-}
-
-const char *ctl_colour_end(const struct ctl *ctl)
-{
-    return ctl->colour ? "\033[0m" : "";
+    for (size_t i = 0; i < diags->count; i++) {
+        const struct gtm_diag *d = &diags->items[i];
+        struct gtm_json *one = gtm_json_append_object(list);
+        gtm_json_add_str(one, "severity", severities[d->severity]);
+        gtm_json_add_str(one, "file", d->file != NULL ? d->file : "");
+        gtm_json_add_i64(one, "line", d->line);
+        gtm_json_add_i64(one, "column", d->col);
+        gtm_json_add_i64(one, "width", d->width);
+        gtm_json_add_str(one, "message", d->text != NULL ? d->text : "");
+    }
+    return list;
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * JSON values as YAML 1.2 in block style. Any string that YAML might read as something else is
- * quoted the JSON way, which is valid YAML.
+ * JSON values as YAML in block style, for readers of YAML 1.1 and 1.2. Any string that one of them
+ * might read as something else is quoted the JSON way. See show.h.
  */
 #include "gtm/base/buf.h"
 #include "gtm/base/mem.h"
-#include "gtm/ctl/ctl.h"
+#include "gtm/ctl/show.h"
 
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 static bool plain(const char *s)
 {
@@ -26,12 +27,43 @@ static bool plain(const char *s)
     return true;
 }
 
+/* JSON leaves some characters alone that YAML folds (U+0085, U+2028, U+2029) or forbids (other C1
+ * controls, U+FEFF, U+FFFE, U+FFFF): returns the escape of the one at s, or 0. */
+static unsigned to_escape(const char *s)
+{
+    const unsigned char *p = (const unsigned char *)s;
+
+    if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+        return p[1];
+    if (p[0] == 0xe2 && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9))
+        return 0x2000u + p[2] - 0x80u;
+    if (p[0] == 0xef && p[1] == 0xbb && p[2] == 0xbf)
+        return 0xfeff;
+    if (p[0] == 0xef && p[1] == 0xbf && p[2] >= 0xbe)
+        return 0xffc0u + p[2] - 0x80u;
+    return 0;
+}
+
 static void add_text(struct gtm_buf *out, const char *s)
 {
-    if (plain(s))
+    struct gtm_buf quoted = {0};
+
+    if (plain(s)) {
         gtm_buf_adds(out, s);
-    else
-        gtm_json_quote(out, s, strlen(s));
+        return;
+    }
+    gtm_json_quote(&quoted, s, strlen(s));
+    for (const char *p = quoted.data; p != NULL && *p != 0; p++) {
+        unsigned code = to_escape(p);
+        if (code == 0) {
+            gtm_buf_addc(out, *p);
+            continue;
+        }
+        gtm_buf_addf(out, "\\u%04x", code);
+        p += code < 0x100 ? 1 : 2;
+    }
+    out->failed |= quoted.failed;
+    gtm_buf_fini(&quoted);
 }
 
 static bool is_block(const struct gtm_json *v)
@@ -47,9 +79,10 @@ static void add_leaf(struct gtm_buf *out, const struct gtm_json *v)
         add_text(out, gtm_json_as_str(v));
         return;
     }
-    char *text =
-        gtm_json_print(v, false); /* numbers, true, false, null, [] and {} are the same in YAML */
-    gtm_buf_adds(out, text != NULL ? text : "null");
+    /* Numbers, true, false, null, [] and {} are the same in YAML. */
+    char *text = gtm_json_print(v, false);
+    gtm_buf_adds(out, text != NULL ? text : "");
+    out->failed |= text == NULL;
     gtm_free(text);
 }
 
@@ -70,15 +103,16 @@ static void add_member(struct gtm_buf *out, const struct gtm_json *v, unsigned i
 /* The first line of an element stands behind its dash, the others under it. */
 static void add_element(struct gtm_buf *out, const struct gtm_json *v, unsigned indent)
 {
-    gtm_buf_addf(out, "%*s- ", (int)indent, "");
+    bool inner_list = gtm_json_type(v) == GTM_JSON_ARRAY && is_block(v);
+
+    gtm_buf_addf(out, "%*s-%s", (int)indent, "", inner_list ? "\n" : " ");
     if (gtm_json_type(v) == GTM_JSON_OBJECT && is_block(v)) {
         for (const struct gtm_json *m = gtm_json_first(v); m != NULL; m = gtm_json_next(m)) {
             if (m != gtm_json_first(v))
                 gtm_buf_addf(out, "%*s", (int)indent + 2, "");
             add_member(out, m, indent + 2);
         }
-    } else if (is_block(v)) {
-        gtm_buf_addc(out, '\n');
+    } else if (inner_list) {
         ctl_yaml(out, v, indent + 2);
     } else {
         add_leaf(out, v);

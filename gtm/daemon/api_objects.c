@@ -115,6 +115,24 @@ struct gtm_json *gtm_api_pool(const struct gtm_facts *facts, size_t p, bool with
     return one;
 }
 
+/* A region takes no order of its own yet: what those for its endpoints come to. */
+static const char *region_admin(const struct gtm_facts *facts, size_t r)
+{
+    const struct gtm_intent *intent = facts->intent;
+    int admin = -1;
+    for (size_t p = 0; p < intent->pools_count; p++) {
+        for (size_t e = 0; e < intent->pools[p].endpoints_count; e++) {
+            if (intent->pools[p].endpoints[e].region != r)
+                continue;
+            int one = (int)gtm_states_effective(facts->states, p, e, GTM_FAMILY_V4).admin;
+            if (admin >= 0 && one != admin)
+                return "mixed";
+            admin = one;
+        }
+    }
+    return gtm_admin_word(admin < 0 ? GTM_ADMIN_AUTO : (enum gtm_admin)admin);
+}
+
 struct gtm_json *gtm_api_region(const struct gtm_facts *facts, size_t r)
 {
     const struct gtm_region *region = &facts->intent->regions[r];
@@ -129,6 +147,7 @@ struct gtm_json *gtm_api_region(const struct gtm_facts *facts, size_t r)
     }
     gtm_json_add_str(one, "failure_domain", region->failure_domain);
     gtm_json_add_str(one, "health", gtm_health_word(facts->regions[r].health));
+    gtm_json_add_str(one, "effective_admin", region_admin(facts, r));
     size_t serving = 0, total = gtm_facts_region_endpoints(facts, r, &serving);
     gtm_json_add_i64(one, "endpoints_total", (int64_t)total);
     gtm_json_add_i64(one, "endpoints_serving", (int64_t)serving);
