@@ -22,3 +22,11 @@ target_link_libraries(bench_preload PRIVATE ${CMAKE_DL_LIBS})
 set_target_properties(bench_preload PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench PREFIX ""
                       OUTPUT_NAME preload_queue)
 add_dependencies(bench bench_preload)
+
+# What bench-check/instructions counts; built by default, because ctest runs that.
+add_executable(answer_loop ${CMAKE_CURRENT_LIST_DIR}/answer_loop.c)
+target_link_libraries(answer_loop PRIVATE ${GTM_LIBS_SIBLINGS} m)
+set_target_properties(answer_loop PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
+if(TEST bench-check/instructions)
+  set_tests_properties(bench-check/instructions PROPERTIES SKIP_RETURN_CODE 77)
+endif()
