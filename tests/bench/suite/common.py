@@ -50,7 +50,8 @@ class Process:
         self.log = folder / (name + ".log")
         with open(self.log, "ab") as log:
             argv = pinned(core, argv) if core is not None else list(map(str, argv))
-            self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder,
+            # should this program be killed, no server stays behind
+            self.popen = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder,
                                           start_new_session=True, env={**os.environ, **(env or {})})
 
     @property

@@ -21,7 +21,10 @@ TYPE_A, CLASS_IN, TYPE_OPT, OPTION_ECS = 1, 1, 41, 8
 
 def folder():
     """build/bench/data-<what it was made from>, with the database in every form."""
-    info = os.stat(common.DATABASE)
+    try:
+        info = os.stat(common.DATABASE)
+    except OSError as e:
+        raise common.Unable(f"{common.DATABASE}: {e.strerror}: deploy/install-deps") from e
     key = f"{info.st_size} {int(info.st_mtime)} {NAMES} {QUERIES} {NETWORKS} {SEED} {common.REGIONS} 3"
     path = common.BENCH / ("data-" + hashlib.sha256(key.encode()).hexdigest()[:12])
     if not (path / "complete").exists():

@@ -18,7 +18,7 @@ def geo(_options, report, _scratch, _net):
     for line in found:
         report.json(**line)
     maps = [x for x in found if x["bench"] == "geo"]
-    report.table("Geography: look-ups of random addresses inside random networks",
+    report.table("Geography: look-ups of random addresses inside random networks (the city database is synthetic)",
                  ["class map", "classes", "MB", "build s", "IPv4 ns", "dependent", "IPv6 ns", "dependent"],
                  [[m["map"], m["classes"], f"{m['bytes'] / 1e6:.2f}", f"{m['build_s']:.2f}", f"{m['v4_ns']:.1f}",
                    f"{m['v4_dependent_ns']:.1f}", f"{m['v6_ns']:.1f}", f"{m['v6_dependent_ns']:.1f}"] for m in maps])

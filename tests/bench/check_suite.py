@@ -1,0 +1,113 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What the benchmarks compute from what they measured: statistics, queries, verdicts. No server, no timing."""
+import contextlib
+import io
+import pathlib
+import struct
+import sys
+import tempfile
+
+import dns.edns
+import dns.message
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "suite"))
+
+import common  # noqa: E402
+import dnsbench  # noqa: E402
+import flip  # noqa: E402
+import geography  # noqa: E402
+
+
+def test_percentiles_are_measured_values():
+    values = list(range(1, 201))
+    assert common.percentile(values, 50) == 100
+    assert common.percentile(values, 99) == 198
+    assert common.percentile(values, 100) == 200
+    assert common.percentile([7], 99) == common.percentile([7], 1) == 7
+    assert common.spread([3, 1, 2]) == {"median": 2, "min": 1, "max": 3}
+
+
+def test_queries_are_what_a_resolver_sends():
+    plain = dns.message.from_wire(geography.query("s7.static.example"))
+    assert str(plain.question[0]) == "s7.static.example. IN A" and plain.edns == -1
+    with_subnet = dns.message.from_wire(geography.query("www.geo.example", 0xC6336400))
+    subnet, = with_subnet.options
+    assert (subnet.address, subnet.srclen, subnet.scopelen) == ("198.51.100.0", 24, 0)
+    assert with_subnet.payload == 1232
+
+
+def test_query_files_can_be_read_back():
+    with tempfile.TemporaryDirectory() as name:
+        path = pathlib.Path(name)
+        wires = [geography.query(f"n{i}.geo.example", i << 8) for i in range(3)]
+        (path / "x.queries").write_bytes(b"".join(struct.pack(">H", len(w)) + w for w in wires))
+        (path / "x.expect").write_text("us-east\neu-west\nap-south\n", encoding="ascii")
+        assert geography.read_queries(path, "x", 2) == wires[:2]
+        assert geography.read_queries(path, "x", 9) == wires
+        assert geography.expected(path, "x", 2) == ["us-east", "eu-west"]
+        assert geography.expected(path, "plain", 1) == ["us-east"]
+
+
+def test_clients_are_inside_one_network():
+    with tempfile.TemporaryDirectory() as name:
+        path = pathlib.Path(name)
+        (path / "networks.txt").write_text("10.0.0.0/8 US us-east eu-west ap-south\n"
+                                           "172.16.5.0/24 DE eu-west us-east ap-south\n"
+                                           "192.0.2.128/25 SG ap-south eu-west us-east\n"
+                                           "2001:db8::/32 FR eu-west us-east ap-south\n", encoding="ascii")
+        clients = geography.draw_clients(path)
+        assert {nearest for _, nearest in clients} == {"us-east", "eu-west"}  # half of a /24 has no one answer
+        assert all(net >> 24 == 10 if nearest == "us-east" else net == 0xAC100500 for net, nearest in clients)
+        assert len({net for net, _ in clients}) > 1000 and all(net & 0xFF == 0 for net, _ in clients)
+        assert geography.home_client(path) == "10.0.0.1"
+
+
+def test_addresses_of_answers():
+    query = dns.message.make_query("www.geo.example", "A")
+    reply = dns.message.make_response(query)
+    assert dnsbench.addresses(reply.to_wire()) == []
+    reply.set_rcode(5)
+    assert dnsbench.addresses(reply.to_wire()) == "REFUSED"
+    assert isinstance(dnsbench.addresses(b"\0\1"), str)
+
+
+def bars(judge):
+    report = common.Report()
+    judge(report)
+    return [met for met, *_ in report.bars]
+
+
+@pytest.mark.parametrize("ratios,met", [
+    ({"floor": 1.0, "gtmd": 1.10, "gdnsd": 1.2, "knot": 1.5}, [True, True]),
+    ({"floor": 1.0, "gtmd": 1.11, "gdnsd": 1.2, "knot": 1.5}, [False, True]),
+    ({"floor": 1.0, "gtmd": 1.05, "gdnsd": 1.05, "knot": 1.5}, [True, False]),
+    ({"floor": 1.0, "gtmd": 1.05}, [True]),
+])
+def test_verdict_on_dns(ratios, met):
+    def judge(report):
+        bench = dnsbench.Bench.__new__(dnsbench.Bench)
+        bench.report = report
+        bench.judge("geo-one", "one name", ratios)
+    assert bars(judge) == met
+
+
+@pytest.mark.parametrize("seconds,met", [([0.1, 0.3, 0.8], True), ([0.1, 0.5, 0.6], False), ([0.1, 0.2, 0.9], False)])
+def test_verdict_on_detection(seconds, met):
+    assert bars(lambda report: flip.show_detection(report, "killed", seconds, [])) == [met]
+
+
+def test_report():
+    report = common.Report()
+    report.bar("x", "1 ms", False, "≤ 0.5 ms")
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        report.table("t", ["a", "b"], [["one", 1], ["three", 22]], ["a note"])
+        report.finish()
+    assert "| one   |  1 |" in out.getvalue() and "a note" in out.getvalue() and "| ✗ | " in out.getvalue()
+    assert '"met":false' in out.getvalue()
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", __file__]))
