@@ -30,6 +30,13 @@ struct cursor {
     unsigned place; /* offset in the message */
 };
 
+/* What a chain has passed: a name twice is a loop, a DNAME stands in the answer once. */
+struct trail {
+    unsigned names_count, dnames_count;
+    uint64_t names[CHAIN_MAX + 1]; /* hashes */
+    const struct dns_node *dnames[CHAIN_MAX + 1];
+};
+
 struct compose {
     struct dns_answerer *a;
     const struct dns_query *q;
@@ -42,7 +49,9 @@ struct compose {
     uint16_t rcode;
     uint8_t scope;
     const struct dns_choice *ede_from;
-    int ede; /* -1 = none */
+    const struct dns_node *dname; /* of the question's own name */
+    struct trail *trail;          /* NULL for the question's own name */
+    int ede;                      /* -1 = none */
     bool referral, nodata;
 };
 
@@ -288,6 +297,20 @@ static unsigned label_offset(const struct cursor *cur, unsigned label)
     return label == cur->labels ? cur->len - 1 : cur->offsets[label];
 }
 
+/* True when the DNAME is in the answer already; from now on it is. */
+static bool passed_dname(struct compose *c, const struct dns_node *node)
+{
+    if (c->trail == NULL) {
+        c->dname = node;
+        return false;
+    }
+    for (unsigned i = 0; i < c->trail->dnames_count; i++)
+        if (c->trail->dnames[i] == node)
+            return true;
+    c->trail->dnames[c->trail->dnames_count++] = node;
+    return false;
+}
+
 /* DNAME at `node`, which owns the suffix that starts at label `label` (RFC 6672 3.1). Returns the
  * target's place or 0. */
 static unsigned answer_dname(struct compose *c, const struct dns_node *node,
@@ -299,12 +322,16 @@ static unsigned answer_dname(struct compose *c, const struct dns_node *node,
     const uint8_t *target = image->data + DNS_RR_FIXED;
     unsigned target_len = dns_get16(image->data + 10);
 
-    if (!put_image(c, image, SEC_ANSWER, 0xc000u | (cur->place + prefix)) ||
-        c->len + DNS_RR_FIXED + prefix + target_len > c->limit) {
+    bool too_long = prefix + target_len > DNS_NAME_MAX;
+    unsigned room = too_long ? 0 : DNS_RR_FIXED + prefix + target_len;
+
+    if ((!passed_dname(c, node) &&
+         !put_image(c, image, SEC_ANSWER, 0xc000u | (cur->place + prefix))) ||
+        c->len + room > c->limit) {
         truncate_answer(c);
         return 0;
     }
-    if (prefix + target_len > DNS_NAME_MAX) {
+    if (too_long) {
         c->rcode = RCODE_YXDOMAIN;
         return 0;
     }
@@ -370,6 +397,15 @@ static unsigned answer_name(struct compose *c, const struct cursor *cur,
     return answer_node(c, node, 0xc000u | cur->place);
 }
 
+static bool passed_name(struct trail *trail, uint64_t hash)
+{
+    for (unsigned i = 0; i < trail->names_count; i++)
+        if (trail->names[i] == hash)
+            return true;
+    trail->names[trail->names_count++] = hash;
+    return false;
+}
+
 /* The rest of a chain: reads each target back from the message. A function of its own, so that
  * plain answers need no room for it. */
 static __attribute__((noinline)) void follow(struct compose *c, unsigned place)
@@ -377,7 +413,11 @@ static __attribute__((noinline)) void follow(struct compose *c, unsigned place)
     uint8_t name[DNS_NAME_MAX + DNS_HASH_PAD];
     uint8_t offsets[DNS_LABELS_MAX];
     uint64_t hashes[DNS_LABELS_MAX];
+    struct trail trail = {.names_count = 1, .names = {c->q->hashes[0]}};
 
+    if (c->dname != NULL)
+        trail.dnames[trail.dnames_count++] = c->dname;
+    c->trail = &trail;
     for (unsigned hop = 0; place != 0 && hop < CHAIN_MAX; hop++) {
         unsigned len = 0, at = place;
         while (c->out[at] != 0) {
@@ -398,6 +438,8 @@ static __attribute__((noinline)) void follow(struct compose *c, unsigned place)
         struct cursor cur = {name, offsets, hashes, len, labels, place};
         if (place > 0x3fff)
             return; /* cannot be pointed to; the resolver asks on */
+        if (passed_name(&trail, hashes[0]))
+            return; /* a loop: each of its records stands in the answer once */
         place = answer_name(c, &cur, NULL);
     }
 }

@@ -51,13 +51,74 @@ static void drop(struct dns__build *b, const struct dns__bnode *node, struct dns
                    name_of(node, text));
 }
 
+/* Types of rdata whose names have no case (RFC 4034 6.2, RFC 6840 5.1): `before` octets, then
+ * names.
+ */
+static const struct {
+    uint16_t type;
+    uint8_t before, names;
+} caseless[] = {{DNS_TYPE_NS, 0, 1},
+                {3, 0, 1}, /* MD */
+                {4, 0, 1}, /* MF */
+                {DNS_TYPE_CNAME, 0, 1},
+                {DNS_TYPE_SOA, 0, 2},
+                {7, 0, 1}, /* MB */
+                {8, 0, 1}, /* MG */
+                {9, 0, 1}, /* MR */
+                {DNS_TYPE_PTR, 0, 1},
+                {14, 0, 2}, /* MINFO */
+                {DNS_TYPE_MX, 2, 1},
+                {17, 0, 2}, /* RP */
+                {18, 2, 1}, /* AFSDB */
+                {21, 2, 1}, /* RT */
+                {26, 2, 2}, /* PX */
+                {DNS_TYPE_SRV, 6, 1},
+                {36, 2, 1}, /* KX */
+                {DNS_TYPE_DNAME, 0, 1}};
+
+/* How many names without case the rdata has, from *ret_at on; 0 when it is not well formed. */
+static unsigned caseless_names(const struct dns__rec *rec, unsigned *ret_at)
+{
+    for (unsigned t = 0; t < sizeof(caseless) / sizeof(caseless[0]); t++) {
+        if (caseless[t].type != rec->type)
+            continue;
+        unsigned at = caseless[t].before;
+        *ret_at = at;
+        for (unsigned i = 0; i < caseless[t].names; i++) {
+            size_t n = at < rec->rdlen ? dns_name_check(rec->rdata + at, rec->rdlen - at) : 0;
+            if (n == 0)
+                return 0;
+            at += (unsigned)n;
+        }
+        return caseless[t].names;
+    }
+    return 0;
+}
+
+/* An order of rdata of one type and length; 0 = the same record. */
+static int compare_rdata(const struct dns__rec *a, const struct dns__rec *c)
+{
+    unsigned at = 0, names = caseless_names(a, &at), names_c = caseless_names(c, &at);
+
+    if (names != names_c)
+        return names < names_c ? -1 : 1;
+    if (names == 0)
+        return memcmp(a->rdata, c->rdata, a->rdlen);
+    int diff = memcmp(a->rdata, c->rdata, at);
+    for (; names > 0 && diff == 0; names--) {
+        diff = dns_name_compare(a->rdata + at, c->rdata + at);
+        at += (unsigned)dns_name_len(a->rdata + at);
+    }
+    return diff != 0 ? diff : memcmp(a->rdata + at, c->rdata + at, a->rdlen - at);
+}
+
 static bool same(const struct dns__rec *a, const struct dns__rec *c)
 {
     if (a->type != c->type)
         return false;
     if (a->rdata == NULL || c->rdata == NULL)
         return a->rdata == c->rdata;
-    return a->rdlen == c->rdlen && memcmp(a->rdata, c->rdata, a->rdlen) == 0;
+    return a->rdlen == c->rdlen && compare_rdata(a, c) == 0;
 }
 
 static int by_content(const void *pa, const void *pc)
@@ -70,7 +131,7 @@ static int by_content(const void *pa, const void *pc)
         return a->rdata == NULL ? -1 : 1;
     if (a->rdlen != c->rdlen)
         return a->rdlen < c->rdlen ? -1 : 1;
-    int diff = a->rdata == NULL ? 0 : memcmp(a->rdata, c->rdata, a->rdlen);
+    int diff = a->rdata == NULL ? 0 : compare_rdata(a, c);
     if (diff != 0)
         return diff;
     return a < c ? -1 : 1; /* keeps the first */

@@ -54,6 +54,16 @@ static const char zone_text[] = "$ORIGIN example.com.\n"
                                 "old DNAME new\n"
                                 "a.new A 192.0.2.90\n"
                                 "far DNAME example.net.\n"
+                                "here DNAME there\n"
+                                "there DNAME here\n"
+                                "twice DNAME e\n"
+                                "a.e CNAME b.twice\n"
+                                "b.e A 192.0.2.91\n"
+                                "*.loopy CNAME x.loopy\n"
+                                "wsub NS ns.wsub\n"
+                                "*.wsub A 192.0.2.61\n"
+                                "dup MX 1 Mail\n"
+                                "dup MX 1 mail\n"
                                 "_s._tcp SRV 1 2 443 www\n"
                                 "WeIrD A 192.0.2.66\n";
 
@@ -109,6 +119,28 @@ static const struct row rows[] = {
      "NOERROR aa | alias.example.com. 3600 CNAME www.example.com. | |"},
     {"gone.example.com", DNS_TYPE_A,
      "NXDOMAIN aa | gone.example.com. 3600 CNAME nowhere.example.com. | " SOA " |"},
+    /* each record of a loop once, a DNAME that is passed twice once */
+    {"loop.example.com", DNS_TYPE_A,
+     "NOERROR aa | loop.example.com. 3600 CNAME pool.example.com.; pool.example.com. 3600 CNAME "
+     "loop.example.com. | |"},
+    {"a.loopy.example.com", DNS_TYPE_A,
+     "NOERROR aa | a.loopy.example.com. 3600 CNAME x.loopy.example.com.; x.loopy.example.com. 3600 "
+     "CNAME x.loopy.example.com. | |"},
+    {"a.here.example.com", DNS_TYPE_A,
+     "NOERROR aa | a.here.example.com. 3600 CNAME a.there.example.com.; a.there.example.com. 3600 "
+     "CNAME a.here.example.com.; here.example.com. 3600 DNAME there.example.com.; "
+     "there.example.com. 3600 DNAME here.example.com. | |"},
+    {"a.twice.example.com", DNS_TYPE_A,
+     "NOERROR aa | a.e.example.com. 3600 CNAME b.twice.example.com.; a.twice.example.com. 3600 "
+     "CNAME a.e.example.com.; b.e.example.com. 3600 A 192.0.2.91; b.twice.example.com. 3600 CNAME "
+     "b.e.example.com.; twice.example.com. 3600 DNAME e.example.com. | |"},
+    /* records that differ in the case of a name only are one */
+    {"dup.example.com", DNS_TYPE_MX,
+     "NOERROR aa | dup.example.com. 3600 MX 1 Mail.example.com. | |"},
+    /* glue that only a wildcard below the cut has */
+    {"x.wsub.example.com", DNS_TYPE_A,
+     "NOERROR | | wsub.example.com. 3600 NS ns.wsub.example.com. | ns.wsub.example.com. 3600 A "
+     "192.0.2.61"},
     {"out.example.com", DNS_TYPE_A, "NOERROR aa | out.example.com. 3600 CNAME www.other.net. | |"},
     {"intosub.example.com", DNS_TYPE_A,
      "NOERROR aa | intosub.example.com. 3600 CNAME host.sub.example.com. | sub.example.com. 3600 "
@@ -181,12 +213,39 @@ static void any_gets_one_set(void **state)
                         "192.0.2.2 | |");
 }
 
-static void cname_loops_end(void **state)
+/* RFC 6672 2.2: the name that is too long is not in the answer, so it needs no room either. */
+static void dname_overflow_fits_where_its_cname_would_not(void **state)
 {
-    struct ask ask = {.name = "loop.example.com", .type = DNS_TYPE_A, .tcp = true};
-    const char *got = ask_view(*state, &ask);
-    assert_non_null(strstr(got, "loop.example.com. 3600 CNAME pool.example.com."));
-    assert_memory_equal(got, "NOERROR", 7);
+    char text[1024], name[300], want[700], l[51] = {0};
+    (void)state;
+    memset(l, 'l', 50);
+    snprintf(text, sizeof(text),
+             "$TTL 60\n@ SOA ns admin 1 2 3 4 5\n@ NS ns.example.net.\nd DNAME %s.%s.%s.%s\n", l, l,
+             l, l);
+    snprintf(name, sizeof(name), "%s.%s.d.example.com", l, l);
+    snprintf(want, sizeof(want),
+             "YXDOMAIN aa | d.example.com. 60 DNAME %s.%s.%s.%s.example.com. | |", l, l, l, l);
+    struct dns_view *view = ask_zone("example.com", text);
+    struct ask ask = {.name = name, .type = DNS_TYPE_A};
+    assert_string_equal(ask_view(view, &ask), want);
+    ask.tcp = true;
+    assert_string_equal(ask_view(view, &ask), want);
+    dns_view_unref(view);
+}
+
+/* RFC 6672 2.3: the DNAME leads below itself; the chain ends at its limit. */
+static void dname_below_itself_stands_once(void **state)
+{
+    struct dns_view *view = ask_zone("example.com", "$TTL 60\n@ SOA ns admin 1 2 3 4 5\n"
+                                                    "@ NS ns.example.net.\nd DNAME again.d\n");
+    struct ask ask = {.name = "x.d.example.com", .type = DNS_TYPE_A, .tcp = true};
+    (void)state;
+    const char *got = ask_view(view, &ask);
+    const char *dname = strstr(got, " DNAME ");
+    assert_non_null(dname);
+    assert_null(strstr(dname + 1, " DNAME "));
+    assert_non_null(strstr(got, "x.again.again.d.example.com. 60 CNAME"));
+    dns_view_unref(view);
 }
 
 static void edns_is_echoed(void **state)
@@ -458,7 +517,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_are_those_of_the_rfcs),
         cmocka_unit_test(any_gets_one_set),
-        cmocka_unit_test(cname_loops_end),
+        cmocka_unit_test(dname_overflow_fits_where_its_cname_would_not),
+        cmocka_unit_test(dname_below_itself_stands_once),
         cmocka_unit_test(edns_is_echoed),
         cmocka_unit_test(long_answers_are_cut_to_what_the_client_takes),
         cmocka_unit_test(glue_that_does_not_fit_sets_tc),
