@@ -30,11 +30,11 @@ struct cursor {
     unsigned place; /* offset in the message */
 };
 
-/* What a chain has passed: a name twice is a loop, a DNAME stands in the answer once. */
+/* What a chain has passed: names by their hash, DNAMEs by their node. A name twice is a loop; a
+ * DNAME stands in the answer once. */
 struct trail {
-    unsigned names_count, dnames_count;
-    uint64_t names[CHAIN_MAX + 1]; /* hashes */
-    const struct dns_node *dnames[CHAIN_MAX + 1];
+    unsigned count;
+    uint64_t passed[2 * CHAIN_MAX + 2];
 };
 
 struct compose {
@@ -49,9 +49,8 @@ struct compose {
     uint16_t rcode;
     uint8_t scope;
     const struct dns_choice *ede_from;
-    const struct dns_node *dname; /* of the question's own name */
-    struct trail *trail;          /* NULL for the question's own name */
-    int ede;                      /* -1 = none */
+    struct trail *trail;
+    int ede; /* -1 = none */
     bool referral, nodata;
 };
 
@@ -297,17 +296,13 @@ static unsigned label_offset(const struct cursor *cur, unsigned label)
     return label == cur->labels ? cur->len - 1 : cur->offsets[label];
 }
 
-/* True when the DNAME is in the answer already; from now on it is. */
-static bool passed_dname(struct compose *c, const struct dns_node *node)
+/* True when the chain has been there; from now on it has. */
+static bool passed(struct trail *trail, uint64_t what)
 {
-    if (c->trail == NULL) {
-        c->dname = node;
-        return false;
-    }
-    for (unsigned i = 0; i < c->trail->dnames_count; i++)
-        if (c->trail->dnames[i] == node)
+    for (unsigned i = 0; i < trail->count; i++)
+        if (trail->passed[i] == what)
             return true;
-    c->trail->dnames[c->trail->dnames_count++] = node;
+    trail->passed[trail->count++] = what;
     return false;
 }
 
@@ -325,7 +320,7 @@ static unsigned answer_dname(struct compose *c, const struct dns_node *node,
     bool too_long = prefix + target_len > DNS_NAME_MAX;
     unsigned room = too_long ? 0 : DNS_RR_FIXED + prefix + target_len;
 
-    if ((!passed_dname(c, node) &&
+    if ((!passed(c->trail, (uintptr_t)node) &&
          !put_image(c, image, SEC_ANSWER, 0xc000u | (cur->place + prefix))) ||
         c->len + room > c->limit) {
         truncate_answer(c);
@@ -397,15 +392,6 @@ static unsigned answer_name(struct compose *c, const struct cursor *cur,
     return answer_node(c, node, 0xc000u | cur->place);
 }
 
-static bool passed_name(struct trail *trail, uint64_t hash)
-{
-    for (unsigned i = 0; i < trail->names_count; i++)
-        if (trail->names[i] == hash)
-            return true;
-    trail->names[trail->names_count++] = hash;
-    return false;
-}
-
 /* The rest of a chain: reads each target back from the message. A function of its own, so that
  * plain answers need no room for it. */
 static __attribute__((noinline)) void follow(struct compose *c, unsigned place)
@@ -413,11 +399,8 @@ static __attribute__((noinline)) void follow(struct compose *c, unsigned place)
     uint8_t name[DNS_NAME_MAX + DNS_HASH_PAD];
     uint8_t offsets[DNS_LABELS_MAX];
     uint64_t hashes[DNS_LABELS_MAX];
-    struct trail trail = {.names_count = 1, .names = {c->q->hashes[0]}};
 
-    if (c->dname != NULL)
-        trail.dnames[trail.dnames_count++] = c->dname;
-    c->trail = &trail;
+    passed(c->trail, c->q->hashes[0]);
     for (unsigned hop = 0; place != 0 && hop < CHAIN_MAX; hop++) {
         unsigned len = 0, at = place;
         while (c->out[at] != 0) {
@@ -438,7 +421,7 @@ static __attribute__((noinline)) void follow(struct compose *c, unsigned place)
         struct cursor cur = {name, offsets, hashes, len, labels, place};
         if (place > 0x3fff)
             return; /* cannot be pointed to; the resolver asks on */
-        if (passed_name(&trail, hashes[0]))
+        if (passed(c->trail, hashes[0]))
             return; /* a loop: each of its records stands in the answer once */
         place = answer_name(c, &cur, NULL);
     }
@@ -550,10 +533,14 @@ static void answer_question(struct compose *c)
     }
     c->zone = q->zone->zone;
     c->flags |= FLAG_AA;
+    struct trail trail;
+    trail.count = 0; /* the rest is not worth clearing for each answer */
+    c->trail = &trail;
     struct cursor cur = {q->qname, q->offsets, q->hashes, q->qname_len, q->labels, 12};
     unsigned place = answer_name(c, &cur, q->node);
     if (place != 0)
         follow(c, place);
+    c->trail = NULL;
 }
 
 size_t dns_query_answer(struct dns_answerer *a, struct dns_query *q, const struct dns_view *view,
