@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Users leave what is broken, in whatever way it breaks, and come back; everything down is answered as the policy says."""
+"""Users leave what is broken, in whatever way it breaks, and come back; everything down is answered as policies say."""
 import signal
 import threading
 import time

@@ -37,8 +37,8 @@ CLUSTER = "regions:\n" + "".join(f"  - {{name: {n}, location: [{a}, {o}]}}\n" fo
 pools:
   - name: www
     endpoints:
-""" + "".join(f"      - {{name: www-{n}, region: {n}, addresses: [{V4[n]}" + (f', "{V6[n]}"' if n in V6 else "") + "]}\n"
-              for n in REGIONS) + f"""\
+""" + "".join(f"      - {{name: www-{n}, region: {n}, addresses: [{V4[n]}" + (f', "{V6[n]}"' if n in V6 else "") +
+              "]}\n" for n in REGIONS) + f"""\
   - {{name: four, endpoints: [{{name: only, region: us-east, addresses: [192.0.2.200]}}]}}
 policies:
   - {{name: near, pool: www, steer: nearest, ttl: 30s}}
@@ -254,4 +254,4 @@ def test_explain_says_the_same(world, client, places):
         assert [r["ttl_seconds"] for r in said["records"]] == [ttl] and said["scope"] == scope
         human = subprocess.run([*gtmctl, "explain", "www.example.com", "--client", str(address)],
                                capture_output=True, text=True, check=True, timeout=DEADLINE_S).stdout
-        assert country in human and f"{KNOWN[country]} answers" in human and f"TTL {ttl}" in human
+        assert all(word in human for word in (country, KNOWN[country], data[0], f"/{scope}")), human
