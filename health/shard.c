@@ -23,8 +23,9 @@
 struct watch { /* of one socket */
     struct event ev;
     struct health_shard *shard;
+    const CURL *easy; /* whose transfer, while added */
     bool added;
-    struct watch *next_free;
+    struct watch *next_free, *next_all;
 };
 
 struct health_shard {
@@ -35,7 +36,7 @@ struct health_shard {
     uint64_t armed_ns;
     bool kicked;
     unsigned targets, transfers, watches;
-    struct watch *free_watches;
+    struct watch *free_watches, *all_watches;
     struct health_shard *next, *next_kicked;
 };
 
@@ -129,6 +130,8 @@ static struct watch *new_watch(struct health_shard *shard)
     if (!watch)
         return NULL;
     watch->shard = shard;
+    watch->next_all = shard->all_watches;
+    shard->all_watches = watch;
     shard->watches++;
     return watch;
 }
@@ -150,7 +153,6 @@ static void give_watch(struct health_shard *shard, struct watch *watch)
 
 static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx)
 {
-    (void)easy;
     struct health_shard *shard = ctx;
     struct watch *watch = socket_ctx;
 
@@ -175,6 +177,7 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, voi
     flags |= what & CURL_POLL_IN ? EV_READ : 0;
     flags |= what & CURL_POLL_OUT ? EV_WRITE : 0;
     event_assign(&watch->ev, shard->all->io->base, fd, flags, on_socket, watch);
+    watch->easy = easy;
     watch->added = event_add(&watch->ev, NULL) == 0;
     return 0;
 }
@@ -231,8 +234,8 @@ static void free_shard(struct health_shard *shard)
             *at = shard->next;
             break;
         }
-    for (struct watch *watch = shard->free_watches; watch;) {
-        struct watch *next = watch->next_free;
+    for (struct watch *watch = shard->all_watches; watch;) {
+        struct watch *next = watch->next_all;
         gtm_free(watch);
         watch = next;
     }
@@ -280,8 +283,20 @@ int health__shard_add(struct health_shard *shard, CURL *easy)
     return GTM_OK;
 }
 
+/* curl closes a socket that is still connecting before it takes it back from us; by then its number
+ * may belong to another thread. So the watch goes first. */
+static void stop_watching(struct health_shard *shard, const CURL *easy)
+{
+    for (struct watch *watch = shard->all_watches; watch; watch = watch->next_all)
+        if (watch->added && watch->easy == easy) {
+            event_del(&watch->ev);
+            watch->added = false;
+        }
+}
+
 void health__shard_remove(struct health_shard *shard, CURL *easy)
 {
+    stop_watching(shard, easy);
     if (curl_multi_remove_handle(shard->multi, easy) == CURLM_OK && shard->transfers > 0)
         shard->transfers--;
 }
