@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What gtmctl does without gtmd: checking files, documentation of the keys, and the shipped examples."""
+import json
+import re
+
+import pytest
+import yaml
+
+from gtmctl import run
+from harness import ROOT, ZONE, cluster
+
+EXAMPLES = ROOT / "deploy" / "examples"
+
+
+def test_validate(tmp_path):
+    (tmp_path / "cluster.yaml").write_text(cluster())
+    (tmp_path / "example.com.zone").write_text(ZONE)
+    path = str(tmp_path / "cluster.yaml")
+    for args in (["-f", path], [path], ["--file", path], [f"--file={path}"], [f"-f{path}"]):
+        done = run("validate", *args)
+        assert (done.code, done.err) == (0, "") and done.out.startswith(f"{path}: ok, 3 regions"), done.err
+        if args[0].startswith("-"):
+            assert run(*args, "validate").code == 0, "options may stand first"
+    body = json.loads(run("validate", "-f", path, "-o", "json").out)["item"]
+    assert (body["valid"], body["errors"], body["diagnostics"], body["zones"]) == (True, 0, [], 1)
+    # Every error of the file at once, each with its place and a mark.
+    (tmp_path / "cluster.yaml").write_text(cluster().replace("policy: near}", "policy: neer}").replace("fall: 2", "fall: 0"))
+    done = run("validate", "-f", path)
+    assert (done.code, done.out) == (1, "")
+    assert len(re.findall(rf"^{re.escape(path)}:\d+:\d+: error: ", done.err, re.M)) == 2
+    assert len(re.findall(r"^ +\^~*$", done.err, re.M)) == 2 and "2 errors" in done.err
+    done = run("validate", "-f", path, "-o", "yaml")
+    item = yaml.safe_load(done.out)["item"]
+    assert done.code == 1 and item["errors"] == 2 == len(item["diagnostics"])
+    # What is wrong in a zone file is told with the zone file's lines, and of names in both.
+    (tmp_path / "cluster.yaml").write_text(cluster())
+    (tmp_path / "example.com.zone").write_text(ZONE + "bad IN A 1.2.3.4.5\nworse IN NOTYPE x\n")
+    done = run("validate", "-f", path)
+    last = len(ZONE.splitlines())
+    assert done.code == 1 and all(f"example.com.zone:{last + n}:" in done.err for n in (1, 2))
+    assert run("validate", "-f", str(tmp_path / "none.yaml")).code == 1
+    assert run("validate", "-f", str(tmp_path)).code == 1
+
+
+def test_zone_check(tmp_path):
+    path = tmp_path / "example.com.zone"
+    path.write_text(ZONE)
+    done = run("zone", "check", str(path))
+    assert done.code == 0 and "example.com: ok, serial 2026112001" in done.out and done.err == ""
+    assert json.loads(run("zone", "check", str(path), "--origin", "example.org", "-o", "json").out)["item"]["zone"] == "example.org"
+    path.write_text(ZONE + "bad IN A 1.2.3\n")
+    done = run("zone", "check", str(path), "--origin", "example.com")
+    assert (done.code, done.out) == (1, "") and f"{path}:{len(ZONE.splitlines()) + 1}:" in done.err and "^" in done.err
+
+
+def test_docs_and_schema():
+    docs = run("config", "docs").out
+    assert "pools[].endpoints[].addresses" in docs and "regions[].location" in docs
+    assert "dns.listen" in run("config", "docs", "node").out
+    schema = json.loads(run("config", "schema").out)
+    assert schema["$schema"].endswith("2020-12/schema") and "pools" in schema["properties"]
+    assert yaml.safe_load(run("config", "schema", "node", "-o", "yaml").out) == json.loads(run("config", "schema", "node").out)
+
+
+def intents():
+    return sorted(p for p in EXAMPLES.rglob("*.yaml") if p.name != "node.yaml")
+
+
+@pytest.mark.parametrize("path", intents(), ids=lambda p: str(p.relative_to(EXAMPLES)))
+def test_examples_are_valid(path):
+    done = run("validate", "-f", str(path), "-o", "json")
+    item = json.loads(done.out)["item"]
+    assert done.code == 0 and item["warnings"] == 0, done.err
+    if path.parent != EXAMPLES:
+        assert item["diagnostics"] == [], "nothing in it waits for a later version"
+
+
+def test_examples_are_complete():
+    policies = {p["steer"] for f in intents() for p in yaml.safe_load(f.read_text())["policies"]}
+    assert {"nearest", "geo", "weighted", "failover", "multivalue"} <= policies
+    all_down = {p.get("all_down") for f in intents() for p in yaml.safe_load(f.read_text())["policies"]}
+    assert {"fail_open", "last_good", "backup", "fail_closed"} <= all_down
+    kinds = {m["kind"] for f in intents() for m in yaml.safe_load(f.read_text())["monitors"]}
+    assert {"http", "tcp"} <= kinds
+    assert run("config", "check", str(EXAMPLES / "standalone" / "node.yaml")).code == 0
+    assert run("zone", "check", str(EXAMPLES / "standalone" / "example.com.zone")).code == 0
