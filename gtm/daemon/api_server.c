@@ -299,10 +299,12 @@ void gtm_api_free(struct gtm_api *api)
     remove_socket(api);
     while (api->requests)
         gtm_api__abandon(api->requests);
+    /* evhttp_free frees a listener before its connections, whose end looks at the listeners. */
+    for (size_t i = 0; i < GTM_API_LISTENERS; i++)
+        api->listeners[i].ev = NULL;
     for (size_t i = 0; i < GTM_API_LISTENERS; i++) {
         if (api->listeners[i].http)
             evhttp_free(api->listeners[i].http);
-        api->listeners[i].ev = NULL;
         gtm_free(api->listeners[i].stats);
     }
     while (api->newcomers)
