@@ -81,6 +81,22 @@ uint32_t dns__build_find(const struct dns__build *b, const uint8_t *name, unsign
     return find_hashed(b, hash_of(name), name, len);
 }
 
+uint32_t dns__build_covering(const struct dns__build *b, const uint8_t *name, unsigned len)
+{
+    uint8_t star[DNS_NAME_MAX + DNS_HASH_PAD + 2] = {1, '*'};
+    uint32_t node = dns__build_find(b, name, len);
+    unsigned at = 0;
+
+    if (node != DNS__NONE)
+        return node;
+    while (node == DNS__NONE && len - at > b->origin_len) {
+        at += name[at] + 1u;
+        node = dns__build_find(b, name + at, len - at);
+    }
+    memcpy(star + 2, name + at, len - at);
+    return dns__build_find(b, star, len - at + 2);
+}
+
 static void table_put(uint32_t *table, uint64_t mask, uint64_t hash, uint32_t value)
 {
     uint64_t i = hash & mask;

@@ -59,6 +59,10 @@ struct dns__build {
 /* The node of a canonical, padded name of the zone, or DNS__NONE. */
 uint32_t dns__build_find(const struct dns__build *b, const uint8_t *name, unsigned len);
 
+/* Whose records are those of such a name: its own node, else the wildcard that covers it (RFC 4592
+ * 3.3.1), else DNS__NONE. */
+uint32_t dns__build_covering(const struct dns__build *b, const uint8_t *name, unsigned len);
+
 /* Reports about a record. */
 void dns__build_say(struct dns__build *b, enum gtm_severity severity, const struct dns__rec *rec,
                     const char *fmt, ...) GTM_PRINTF(4, 5);

@@ -284,6 +284,11 @@ static void place_in_tree(struct dns__build *b, size_t index)
     } else if (find_type(b, node, DNS_TYPE_NS) != NULL) {
         node->cut = (uint32_t)index;
         node->flags |= DNS_NODE_CUT;
+        if (node->name[0] == 1 && node->name[1] == '*')
+            dns__build_say(b, GTM_SEV_WARNING, find_type(b, node, DNS_TYPE_NS),
+                           "NS at the wildcard %s: names that it covers are answered as missing "
+                           "(RFC 4592 4.2 leaves it open)",
+                           name_of(node, text));
     }
     if ((parent->flags & DNS_NODE_DNAME) != 0)
         dns__build_say(b, GTM_SEV_ERROR, first_rec(b, node),
@@ -309,7 +314,7 @@ static uint32_t target_node(const struct dns__build *b, const uint8_t *target)
     if (!dns_name_under(target, b->origin))
         return DNS__NONE;
     unsigned len = (unsigned)dns_name_lower(target, name);
-    return dns__build_find(b, name, len);
+    return dns__build_covering(b, name, len);
 }
 
 static bool has_address(const struct dns__build *b, const struct dns__bnode *node)

@@ -177,24 +177,6 @@ static void put_addresses(struct dns__build *b, struct writer *w, const uint8_t 
     }
 }
 
-/* Whose records are those of `name`: its own node, else the wildcard that covers it (RFC 4592
- * 3.3.1), else DNS__NONE. */
-static uint32_t find_covering(const struct dns__build *b, const uint8_t *name, unsigned len)
-{
-    uint8_t star[DNS_NAME_MAX + DNS_HASH_PAD + 2] = {1, '*'};
-    uint32_t node = dns__build_find(b, name, len);
-    unsigned at = 0;
-
-    if (node != DNS__NONE)
-        return node;
-    while (node == DNS__NONE && len - at > b->origin_len) {
-        at += name[at] + 1u;
-        node = dns__build_find(b, name + at, len - at);
-    }
-    memcpy(star + 2, name + at, len - at);
-    return dns__build_find(b, star, len - at + 2);
-}
-
 uint32_t dns__image_glue(struct dns__build *b, const struct dns__bnode *cut)
 {
     struct writer *w = begin(b);
@@ -207,7 +189,7 @@ uint32_t dns__image_glue(struct dns__build *b, const struct dns__bnode *cut)
             continue;
         uint8_t name[DNS_NAME_MAX + DNS_HASH_PAD] = {0};
         unsigned len = (unsigned)dns_name_lower(rec->rdata, name);
-        uint32_t server = find_covering(b, name, len);
+        uint32_t server = dns__build_covering(b, name, len);
         if (server != DNS__NONE)
             put_addresses(b, w, name, &b->nodes[server]);
     }
