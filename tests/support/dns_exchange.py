@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sends many questions at once to one server and collects the answers by id: UDP with retries, one TCP connection with
 pipelining. Bounded: a batch is outstanding at a time."""
+import contextlib
 import socket
 import struct
 import time
 
 BATCH_MAX = 128
-TRIES = 4
-WAIT_S = 1.5
+TRIES = 3
+WAIT_S = 1.0
 
 
 class Exchange:
@@ -40,8 +41,12 @@ class Exchange:
         assert len(wires) <= BATCH_MAX
         ids = self.number(wires)
         for number, i in ids.items():
-            self.udp.send(struct.pack(">H", number) + wires[i])
+            self.send_one(struct.pack(">H", number) + wires[i])
         return ids
+
+    def send_one(self, packet):
+        with contextlib.suppress(ConnectionRefusedError):  # of an earlier packet: the server is being restarted
+            self.udp.send(packet)
 
     def receive_udp(self, wires, ids):
         """Answers without their id in the order of wires; None for silence."""
@@ -52,7 +57,7 @@ class Exchange:
             while missing and time.monotonic() < end:
                 try:
                     data = self.udp.recv(65535)
-                except socket.timeout:
+                except (socket.timeout, ConnectionRefusedError):
                     continue
                 i = missing.pop(int.from_bytes(data[:2], "big"), None) if len(data) >= 2 else None
                 if i is not None:
@@ -62,7 +67,7 @@ class Exchange:
             if turn + 1 < TRIES:
                 self.retried += len(missing)
                 for number, i in missing.items():
-                    self.udp.send(struct.pack(">H", number) + wires[i])
+                    self.send_one(struct.pack(">H", number) + wires[i])
         return answers
 
     def ask_tcp(self, wires):
@@ -101,6 +106,8 @@ class Exchange:
                 if len(self.buffer) >= size + 2:
                     message, self.buffer = self.buffer[2:size + 2], self.buffer[size + 2:]
                     return message
+            # peers that use Nagle's algorithm would wait 40 ms for each delayed acknowledgement
+            self.tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             data = self.tcp.recv(1 << 18)
             if not data:
                 raise OSError("closed")

@@ -43,6 +43,12 @@ class Peer:
         log = self.dir / "log"
         return log.read_text(errors="replace") if log.exists() else ""
 
+    def restart(self):
+        """For a server that no longer answers: it is killed."""
+        self.process.kill()
+        self.process.wait()
+        return self.start()
+
     def start(self):
         self.configure()
         with open(self.dir / "log", "ab") as log:
