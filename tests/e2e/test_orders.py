@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """An operator's orders by gtmctl: they win over the checks, survive restarts, and wrong ones change nothing."""
+import datetime
 import json
 import signal
 import subprocess
@@ -78,6 +79,20 @@ def test_orders_survive_a_restart(world, ctl):
         assert (admin_of(node), admin_of(node, "www-ap-south")) == ("drain", "up")
         shown = json.loads(ctl("endpoint", "show", "www/www-us-east", "-o", "json"))["item"]
         assert shown["admin"]["reason"] == "R2"
+
+
+def test_an_order_ends_while_nobody_runs(world, ctl):
+    """Its time passes between stop and start: it is over from the first answer on."""
+    node, _ = world
+    ctl("endpoint", "drain", "www/www-us-east", "--for", "1s", "--yes")
+    ctl("endpoint", "down", "www/www-eu-west", "--for", "1h", "--yes")
+    assert node.addresses("multi.example.com") == [AP]
+    until = datetime.datetime.fromisoformat(node.get("/pools/www/endpoints/www-us-east").item["admin"]["until"])
+    assert node.stop() == 0
+    wait_for(lambda: datetime.datetime.now(datetime.timezone.utc) > until, "its time has passed")
+    node.start()
+    assert node.addresses("multi.example.com") == sorted([US, AP])
+    assert (admin_of(node), admin_of(node, "www-eu-west")) == ("auto", "down")
 
 
 def test_wrong_orders(world, ctl):
