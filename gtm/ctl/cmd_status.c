@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define PROBLEM_LINES_MAX 20
+#define GLANCE_LINES_MAX  20
 
 static const struct ctl_column region_columns[] = {
     {"REGION", "name", CTL_COL_TEXT, false, false},
@@ -119,6 +120,34 @@ static int degraded(const struct ctl *ctl, int64_t critical, int64_t warning)
     return ctl->exit_code && critical + warning > 0 ? CTL_DEGRADED : CTL_OK;
 }
 
+static bool is_well(const struct gtm_json *item)
+{
+    const char *admin =
+        text_at(item, "/admin/state", gtm_json_str(item, "effective_admin", "auto"));
+
+    return strcmp(gtm_json_str(item, "health", ""), "up") == 0 && strcmp(admin, "auto") == 0;
+}
+
+/* A table that stays a glance: of more than GLANCE_LINES_MAX only those that are not well. */
+static void add_glance(const struct ctl *ctl, struct gtm_buf *out, const struct gtm_json *items,
+                       const struct ctl_column *columns, size_t columns_count)
+{
+    size_t count = gtm_json_count(items), shown = 0;
+    struct gtm_json *list = gtm_json_array();
+
+    for (const struct gtm_json *i = gtm_json_first(items); i != NULL; i = gtm_json_next(i))
+        if (shown < GLANCE_LINES_MAX && (count <= GLANCE_LINES_MAX || !is_well(i))) {
+            gtm_json_append(list, gtm_json_copy(i));
+            shown++;
+        }
+    ctl_table(ctl, out, list, columns, columns_count);
+    if (shown < count)
+        gtm_buf_addf(out, "and %zu more%s\n", count - shown,
+                     shown < GLANCE_LINES_MAX ? ", all of them up" : "");
+    gtm_json_free(list);
+    gtm_buf_addc(out, '\n');
+}
+
 static int show_status(struct ctl *ctl, const struct gtm_json *item)
 {
     static const char *const paths[] = {"/api/v1/regions", "/api/v1/pools", "/api/v1/problems"};
@@ -131,10 +160,9 @@ static int show_status(struct ctl *ctl, const struct gtm_json *item)
     if (rc == CTL_OK) {
         add_head(&out, item);
         gtm_buf_addc(&out, '\n');
-        ctl_table(ctl, &out, gtm_json_get(root[0], "items"), region_columns, COUNT(region_columns));
-        gtm_buf_addc(&out, '\n');
-        ctl_table(ctl, &out, gtm_json_get(root[1], "items"), pool_columns, COUNT(pool_columns));
-        gtm_buf_addc(&out, '\n');
+        add_glance(ctl, &out, gtm_json_get(root[0], "items"), region_columns,
+                   COUNT(region_columns));
+        add_glance(ctl, &out, gtm_json_get(root[1], "items"), pool_columns, COUNT(pool_columns));
         add_problems(ctl, &out, gtm_json_get(root[2], "items"));
         rc = ctl_put(&out);
     }

@@ -28,15 +28,18 @@ static bool plain(const char *s)
 }
 
 /* JSON leaves some characters alone that YAML folds (U+0085, U+2028, U+2029) or forbids (other C1
- * controls, U+FEFF, U+FFFE, U+FFFF): returns the escape of the one at s, or 0. */
+ * controls, U+FEFF, U+FFFE, U+FFFF), and some turn the reading direction: returns the code of such
+ * a one at s, or 0. */
 static unsigned to_escape(const char *s)
 {
     const unsigned char *p = (const unsigned char *)s;
 
     if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
         return p[1];
-    if (p[0] == 0xe2 && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9))
+    if (p[0] == 0xe2 && p[1] == 0x80 && p[2] >= 0xa8 && p[2] <= 0xae)
         return 0x2000u + p[2] - 0x80u;
+    if (p[0] == 0xe2 && p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9)
+        return 0x2040u + p[2] - 0x80u;
     if (p[0] == 0xef && p[1] == 0xbb && p[2] == 0xbf)
         return 0xfeff;
     if (p[0] == 0xef && p[1] == 0xbf && p[2] >= 0xbe)
@@ -77,6 +80,10 @@ static void add_leaf(struct gtm_buf *out, const struct gtm_json *v)
 {
     if (gtm_json_type(v) == GTM_JSON_STRING) {
         add_text(out, gtm_json_as_str(v));
+        return;
+    }
+    if (v == NULL) { /* not there: as it is shown elsewhere */
+        gtm_buf_adds(out, "null");
         return;
     }
     /* Numbers, true, false, null, [] and {} are the same in YAML. */

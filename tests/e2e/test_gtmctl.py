@@ -143,6 +143,18 @@ def test_unreachable_says_where_and_what_to_check(tmp_path):
     assert run("--socket", "/" + "x" * 200, "status").code == 2
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="root may open everything, and become somebody who may not")
+def test_not_allowed_to_open_the_socket(world):
+    node, _ = world
+    try:
+        done = subprocess.run([GTMCTL, "--socket", str(node.socket), "status"], user=65534, group=65534, extra_groups=[],
+                              cwd="/", capture_output=True, text=True, check=False, env=ENV)
+    except PermissionError:
+        pytest.skip("the build folder is not for everybody")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "Permission denied" in done.stderr and "group gtm" in done.stderr
+
+
 def test_a_daemon_that_does_not_answer(tmp_path):
     path = str(tmp_path / "mute.sock")
     with socket.socket(socket.AF_UNIX) as listener:
@@ -352,20 +364,13 @@ def test_watch_repeats(world):
 
 
 def test_health_check_waits(world, ctl):
-    node, servers = world
+    node, _ = world
     before = {i["endpoint"]: i["checks_total"] for i in node.get("/health").items}
     done = ctl("health", "check", "www", "--wait", "-o", "json")
     assert done.code == 0, done.err
     after = {i["endpoint"]: i["checks_total"] for i in json.loads(done.out)["items"]}
     assert all(after[e] > before[e] for e in before)
     assert "1 checks started" in ctl("health", "check", "www/www-us-east").out
-    servers[0].set("hang")
-    try:
-        done = ctl("health", "check", "www/www-us-east", "--wait", "--timeout", "1ms")
-        assert done.code in (3, 7), "not even the question fits, or no result yet"
-    finally:
-        servers[0].set("ok")
-        wait_for(lambda: set(health_of(node).values()) == {"up"}, "it is back")
 
 
 def test_validate_standard_input(world, ctl):

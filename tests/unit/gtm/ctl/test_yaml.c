@@ -69,6 +69,8 @@ static void test_escaped(void **state)
     yaml_is("[\"\\u009b\"]", "- \"\\u009b\"\n");
     yaml_is("[\"\\u2028\\u2029\"]", "- \"\\u2028\\u2029\"\n");
     yaml_is("[\"\\ufeff\\ufffe\\uffff\"]", "- \"\\ufeff\\ufffe\\uffff\"\n");
+    yaml_is("[\"\\u202a\\u202e\\u202f\\u2066\\u2069\"]",
+            "- \"\\u202a\\u202e\xe2\x80\xaf\\u2066\\u2069\"\n");
     yaml_is("[\"\\u007f\"]", "- \"\\u007f\"\n");
     yaml_is("[\"«ü» \xf0\x9f\x98\x80\xef\xbf\xbd\"]", "- \"«ü» \xf0\x9f\x98\x80\xef\xbf\xbd\"\n");
 }
