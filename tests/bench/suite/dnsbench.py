@@ -95,7 +95,7 @@ class Bench:
         if isinstance(server, servers.Floor):
             return
         try:
-            common.wait_for(up, "right answers", 90, 0.2)
+            common.wait_for(up, "right answers", 60, 0.2)
         except common.Unable as e:
             got = {name: self.first_answer(server, name) for name in names}
             raise common.Unable(f"{e}; it says {got}; its log: {server.process.log_tail()}") from e
@@ -211,7 +211,10 @@ def machine(report):
     cpu = first("/proc/cpuinfo", r"^model name\s*: (.*)$")
     kernel = first("/proc/sys/kernel/osrelease", r"(.*)")
     load = first("/proc/loadavg", r"(\S+)")
-    commit = common.run_lines(["git", "-C", common.ROOT, "describe", "--always", "--dirty"], 10).strip()
+    try:
+        commit = common.run_lines(["git", "-C", common.ROOT, "describe", "--always", "--dirty"], 10).strip()
+    except common.Unable:
+        commit = "unknown"  # not a checkout, or somebody else's
     print(f"{cpu}, {os.cpu_count()} cores, Linux {kernel}; load before {load}; "
           f"commit {commit}")
     report.json(bench="machine", cpu=cpu, kernel=kernel, load=float(load), commit=commit)

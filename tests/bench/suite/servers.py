@@ -191,7 +191,8 @@ class Knot(Server):
         for sub in ("run", "zones", "db"):
             (self.dir / sub).mkdir()
         self.write("zones/static.zone", static_zone())
-        self.write("zones/geo.zone", "$TTL 60\n" + SOA)
+        # the module leaves clients that the database does not know to the zone
+        self.write("zones/geo.zone", f"$TTL 60\n{SOA}* A {REGIONS[0][3]}\n")
         answers = "".join(f" - geo: \"{n}\"\n   A: {a}\n" for n, _, _, a in REGIONS)
         self.write("geo.conf", "".join(f"{n}.{geography.GEO}:\n{answers}" for n in geo_names()))
         self.write("knot.conf", f"""\
@@ -233,6 +234,7 @@ zone:
 
 
 class Nsd(Server):
+    preload = True  # its own setting needs root
     name, label, program, package = "nsd", "NSD (static answers)", "nsd", "nsd"
     notes = "NSD knows no geography: in the geo scenarios the same names are plain address records."
 
@@ -322,6 +324,7 @@ class PdnsGeo(Pdns):
     def backend_lines(self):
         services = "".join(f"    {n}.{geography.GEO}: ['%cn.pool.{geography.GEO}']\n" for n in geo_names())
         pools = "".join(f"    {n}.pool.{geography.GEO}: [{{a: {a}}}]\n" for n, _, _, a in REGIONS)
+        pools += f"    unknown.pool.{geography.GEO}: [{{a: {REGIONS[0][3]}}}]\n"
         self.write("geo.yaml", f"""\
 domains:
 - domain: {geography.GEO}
