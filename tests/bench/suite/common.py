@@ -171,7 +171,7 @@ class Report:
 
     def finish(self):
         if self.bars:
-            self.table("Bars (DESIGN, section 12)", ["", "what", "figure", "bar"],
+            self.table("Bars of DESIGN section 12 (* not named there)", ["", "what", "figure", "bar"],
                        [["✓" if met else "✗", what, figure, want] for met, what, figure, want in self.bars])
         if not self.path:
             print()

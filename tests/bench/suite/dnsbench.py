@@ -187,7 +187,8 @@ class Bench:
         peers = {n: r for n, r in ratios.items() if n not in ("floor", "gtmd")}
         if peers:
             best = min(peers, key=peers.get)
-            self.report.bar(f"CPU per answer, {title}", f"{ours:.3f} against {best} {peers[best]:.3f}",
+            extra = "" if name in BARS else " *"
+            self.report.bar(f"CPU per answer, {title}{extra}", f"{ours:.3f} against {best} {peers[best]:.3f}",
                             ours < peers[best], "below every peer")
 
     def run(self):
