@@ -78,7 +78,7 @@ struct health_report {
     int64_t since_wall_ms;                /* of that health; Unix time */
     unsigned passes, fails;               /* consecutive; one of them is 0 */
     enum health_result last;              /* of the probe counted last */
-    char evidence[HEALTH_EVIDENCE_BYTES]; /* "HTTP 503, wanted 200..399"; "" */
+    char evidence[HEALTH_EVIDENCE_BYTES]; /* "HTTP 503, wanted 200..299"; "" */
     uint64_t last_latency_us;             /* of that probe; 0 = none */
     uint64_t average_latency_us;          /* moving, of passes; 0 = none yet */
     int64_t last_wall_ms;                 /* when it ended; 0 = none yet */

@@ -111,7 +111,7 @@ static void wanted(const struct health_spec *spec, char *out, size_t bytes)
 {
     size_t len = 0;
     if (spec->expect_status_count == 0) {
-        snprintf(out, bytes, "200..399");
+        snprintf(out, bytes, "200..299");
         return;
     }
     out[0] = '\0';

@@ -37,7 +37,7 @@ struct health_outcome {
 /* Sets result (refused, reset, timeout, unreachable, local) from the errno of a socket call. */
 void health_outcome_from_errno(struct health_outcome *outcome, int os_error);
 
-/* Writes the evidence: "HTTP 503, wanted 200..399", "connection refused", "no answer in 800 ms".
+/* Writes the evidence: "HTTP 503, wanted 200..299", "connection refused", "no answer in 800 ms".
  * Returns out; "" for none. */
 const char *health_outcome_text(const struct health_outcome *outcome,
                                 const struct health_spec *spec, char out[HEALTH_EVIDENCE_BYTES]);

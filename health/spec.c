@@ -180,7 +180,7 @@ bool health_spec_equal(const struct health_spec *a, const struct health_spec *b)
 bool health_spec_expects(const struct health_spec *spec, long status)
 {
     if (spec->expect_status_count == 0)
-        return status >= 200 && status <= 399;
+        return status >= 200 && status <= 299;
     for (size_t i = 0; i < spec->expect_status_count; i++)
         if (spec->expect_status[i] == status)
             return true;

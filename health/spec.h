@@ -20,7 +20,7 @@ struct health_spec {
     socklen_t addr_len;
     char authority[64]; /* "192.0.2.1:80", "[2001:db8::1]:80" */
     char *path, *host, *method;
-    uint16_t *expect_status; /* NULL = 200..399 */
+    uint16_t *expect_status; /* NULL = 200..299 */
     size_t expect_status_count;
     char *expect_body, *send;    /* or NULL */
     struct health_needle needle; /* of expect_body */

@@ -70,7 +70,7 @@ struct gtm_monitor {
     char *path;              /* "/" */
     char *host;              /* Host header, or NULL: the endpoint's address */
     char *method;            /* "GET" */
-    uint16_t *expect_status; /* NULL = 200..399 */
+    uint16_t *expect_status; /* NULL = 200..299 */
     size_t expect_status_count;
     char *expect_body; /* substring of the first 64 KiB, or NULL */
     char *send;        /* tcp: bytes to send first, or NULL */

@@ -98,7 +98,7 @@ static const struct gtm_field argument_item = {.type = GTM_T_STRING};
 
 static const struct gtm_field expect_fields[] = {
     {.key = "status",
-     .doc = "HTTP status codes that count as healthy; default: 200 to 399",
+     .doc = "HTTP status codes that count as healthy; default: 200 to 299",
      .type = GTM_T_LIST,
      .flags = GTM_F_SINGLE,
      GTM_LIST_AT(struct gtm_monitor, expect_status, expect_status_count),

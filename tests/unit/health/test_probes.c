@@ -51,7 +51,7 @@ struct bad {
 
 static const struct bad bads[] = {
     {"silent", SERVER_SILENT, NULL, HEALTH_RESULT_TIMEOUT, "no answer in 300 ms"},
-    {"unavailable", SERVER_UNAVAILABLE, NULL, HEALTH_RESULT_STATUS, "HTTP 503, wanted 200..399"},
+    {"unavailable", SERVER_UNAVAILABLE, NULL, HEALTH_RESULT_STATUS, "HTTP 503, wanted 200..299"},
     {"garbage", SERVER_GARBAGE, NULL, HEALTH_RESULT_GARBAGE, "the answer is not HTTP"},
     {"headers", SERVER_ENDLESS_HEADERS, NULL, HEALTH_RESULT_GARBAGE, "headers too large"},
     {"line", SERVER_ENDLESS_LINE, NULL, HEALTH_RESULT_GARBAGE, "headers too large"},
@@ -128,7 +128,8 @@ static void redirects_are_content_and_not_followed(void **state)
     assert_string_equal(health_class_word(health_result_class(r.last)), "content");
     r = world_wait(&w, "wants", GTM_HEALTH_UP);
     assert_string_equal(r.evidence, "HTTP 302");
-    world_wait(&w, "default", GTM_HEALTH_UP);
+    r = world_wait(&w, "default", GTM_HEALTH_DOWN);
+    assert_string_equal(r.evidence, "HTTP 302, wanted 200..299");
     uint64_t probes = world_report(&w, "strict").probes_total +
                       world_report(&w, "wants").probes_total +
                       world_report(&w, "default").probes_total;
