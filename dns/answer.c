@@ -6,7 +6,7 @@
  */
 #include "dns/answer.h"
 
-#include "dns/classmap_lookup.h"
+#include "dns/leaf.h"
 #include "dns/rr.h"
 #include "dns/steer_int.h"
 
@@ -191,19 +191,8 @@ static bool put_option(struct compose *c, const struct dns_choice *choice,
 
 static uint32_t find_leaf(const struct compose *c, const struct dns_steer *steer)
 {
-    const struct dns_query *q = c->q;
-    const uint8_t *addr = c->client->addr;
-    int family = c->client->family;
-
-    if (q->ecs && q->ecs_source > 0) {
-        addr = q->ecs_addr;
-        family = q->ecs_family;
-    }
-    if (family == 4)
-        return dns__classmap_find4(steer->map, dns_get32(addr));
-    uint64_t hi = (uint64_t)dns_get32(addr) << 32 | dns_get32(addr + 4);
-    uint64_t lo = (uint64_t)dns_get32(addr + 8) << 32 | dns_get32(addr + 12);
-    return dns__classmap_find6(steer->map, hi, lo);
+    /* a guessed node may be another's, and a chain may lead on: the map decides */
+    return c->q->aimed == steer->map ? c->q->leaf : dns__leaf_of(steer->map, c->q, c->client);
 }
 
 static void put_dynamic(struct compose *c, const struct dns_set *set, unsigned owner)
@@ -592,5 +581,6 @@ size_t dns_answer(struct dns_answerer *a, const struct dns_view *view,
 
     dns_query_prepare(&q, view, packet, len);
     dns_query_locate(&q);
+    dns_query_aim(&q, client);
     return dns_query_answer(a, &q, view, client, out, out_bytes);
 }

@@ -5,8 +5,8 @@
  * 6891, 7871, 8482, 8906, 8914.
  *
  * For batches it comes in steps, so that the memory of a whole batch is fetched while the first is
- * answered: dns_query_prepare for each packet, dns_query_locate for each, then dns_query_answer for
- * each.
+ * answered: dns_query_prepare for each packet, dns_query_locate for each, dns_query_aim for each,
+ * then dns_query_answer for each.
  */
 #ifndef DNS_ANSWER_H
 #define DNS_ANSWER_H
@@ -69,7 +69,7 @@ void dns_answerer_init(struct dns_answerer *a, uint64_t seed);
 struct dns_zone_node;
 struct dns_view_zone;
 
-/* A parsed query; lives between the two steps, in the caller's storage. Private fields. */
+/* A parsed query; lives between the steps, in the caller's storage. Private fields. */
 struct dns_query {
     const uint8_t *packet;
     uint16_t packet_len;
@@ -88,6 +88,8 @@ struct dns_query {
     uint64_t hashes[DNS_LABELS_MAX]; /* of each suffix */
     const struct dns_view_zone *zone;
     const void *node;
+    const struct dns_classmap *aimed; /* where `leaf` was found, or NULL */
+    uint32_t leaf;
 };
 
 /* Parses, finds the zone, prefetches. Never fails: what is wrong is in rcode. The packet must live
@@ -97,11 +99,14 @@ void dns_query_prepare(struct dns_query *q, const struct dns_view *view, const u
 /* Second step, optional: finds where the name's node should be and prefetches it, without waiting
  * for it. */
 void dns_query_locate(struct dns_query *q);
+/* Third step, optional: looks the client up in the class map of a dynamic name. Such a look-up
+ * waits for memory several times; done for a whole batch in a row, they wait together. */
+void dns_query_aim(struct dns_query *q, const struct dns_client *client);
 /* Writes the answer to out (room for out_bytes ≥ 512; for UDP at most what the client takes is
  * used). Returns its octets, 0 = send nothing. out must not overlap the packet. */
 size_t dns_query_answer(struct dns_answerer *a, struct dns_query *q, const struct dns_view *view,
                         const struct dns_client *client, uint8_t *out, size_t out_bytes);
-/* Both steps. */
+/* All steps. */
 size_t dns_answer(struct dns_answerer *a, const struct dns_view *view,
                   const struct dns_client *client, const uint8_t *packet, size_t len, uint8_t *out,
                   size_t out_bytes);

@@ -5,6 +5,7 @@
  * 9619).
  */
 #include "dns/answer.h"
+#include "dns/leaf.h"
 #include "dns/rr.h"
 #include "dns/steer_int.h"
 
@@ -221,6 +222,7 @@ void dns_query_prepare(struct dns_query *q, const struct dns_view *view, const u
     q->payload = 512;
     q->zone = NULL;
     q->node = NULL;
+    q->aimed = NULL;
     q->flags = 0;
     q->rcode = (int16_t)read_packet(q, packet, q->packet_len);
     if (q->rcode >= 0)
@@ -245,4 +247,15 @@ void dns_query_locate(struct dns_query *q)
         q->node = node; /* a guess: the name is compared when it is answered */
         return;
     }
+}
+
+void dns_query_aim(struct dns_query *q, const struct dns_client *client)
+{
+    if (q->node == NULL)
+        return;
+    const struct dns_set *set = dns__node_set(q->node, q->qtype);
+    if (set == NULL || !set->dynamic)
+        return;
+    q->aimed = q->zone->slots[set->value]->map;
+    q->leaf = dns__leaf_of(q->aimed, q, client);
 }

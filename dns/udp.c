@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The UDP worker. Happy path: recvmmsg (waits for one) → prepare, locate, answer each → sendmmsg.
- * Failure: a send that fails is not repeated, the resolver asks again. Close: the receive time-out
- * wakes the thread, which sees the stop flag.
+ * The UDP worker. Happy path: recvmmsg (waits for one) → prepare, locate, aim, answer each →
+ * sendmmsg. Failure: a send that fails is not repeated, the resolver asks again. Close: the receive
+ * time-out wakes the thread, which sees the stop flag.
  */
 #include "dns/udp.h"
 
@@ -41,6 +41,7 @@ struct dns_udp_worker {
     struct mmsghdr in[BATCH], out[BATCH];
     struct iovec in_iov[BATCH], out_iov[BATCH];
     struct dns_query queries[BATCH];
+    struct dns_client clients[BATCH];
     struct slot slots[BATCH];
 };
 
@@ -103,17 +104,19 @@ static unsigned answer_batch(struct dns_udp_worker *w, const struct dns_view *vi
 
     for (unsigned i = 0; i < count; i++)
         dns_query_prepare(&w->queries[i], view, w->slots[i].rx, w->in[i].msg_len);
-    if (count > 1)
+    for (unsigned i = 0; i < count; i++)
+        client_of(&w->slots[i].peer, &w->clients[i]);
+    if (count > 1) {
         for (unsigned i = 0; i < count; i++)
             dns_query_locate(&w->queries[i]);
+        for (unsigned i = 0; i < count; i++)
+            dns_query_aim(&w->queries[i], &w->clients[i]);
+    }
     for (unsigned i = 0; i < count; i++) {
-        struct dns_client client;
-        const struct sockaddr_in6 *peer = &w->slots[i].peer;
-        if (peer->sin6_port == 0)
+        if (w->slots[i].peer.sin6_port == 0)
             continue; /* nobody can receive there */
-        client_of(peer, &client);
-        size_t len =
-            dns_query_answer(&w->answerer, &w->queries[i], view, &client, w->slots[i].tx, TX_BYTES);
+        size_t len = dns_query_answer(&w->answerer, &w->queries[i], view, &w->clients[i],
+                                      w->slots[i].tx, TX_BYTES);
         if (len > 0)
             queue_out(w, n++, i, len);
     }

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 /* clang-format on */
 #include "tests/support/dns_ask.h"
+#include "tests/support/dns_world.h"
 
 #include "dns/rr.h"
 #include "dns/steer.h"
@@ -342,9 +343,50 @@ static void bad_tables_are_refused(void **state)
     dns_classmap_unref(map);
 }
 
+/* The steps that only fetch ahead change nothing, in whatever batch they are taken. */
+static void batches_answer_like_single_queries(void **state)
+{
+    static const char *const names[] = {"www", "mail", "a.dyn", "ns1", "x.wc", "nothing", "sub"};
+    static const char *const subnets[] = {"10.1.2.0/24", "2001:db8::/56", "0.0.0.0/0", NULL};
+    enum { NAMES = sizeof(names) / sizeof(names[0]), COUNT = NAMES * 4 };
+    static uint8_t packets[COUNT][512], one[4096], other[4096];
+    static struct dns_query alone[COUNT], batch[COUNT];
+    struct dns_client client = {.family = 4, .addr = {10, 1, 2, 3}, .proto = DNS_PROTO_UDP};
+    struct dns_view *view = dns_world();
+    struct dns_answerer a, b;
+    size_t aimed = 0;
+
+    (void)state;
+    dns_answerer_init(&a, 3);
+    dns_answerer_init(&b, 3);
+    for (size_t i = 0; i < COUNT; i++) {
+        char name[64];
+        snprintf(name, sizeof(name), "%s.example.com", names[i % NAMES]);
+        struct ask ask = {.name = name, .type = DNS_TYPE_A, .ecs = subnets[i / NAMES]};
+        size_t len = ask_packet(&ask, packets[i]);
+        dns_query_prepare(&alone[i], view, packets[i], len);
+        dns_query_prepare(&batch[i], view, packets[i], len);
+    }
+    for (size_t i = 0; i < COUNT; i++)
+        dns_query_locate(&batch[i]);
+    for (size_t i = 0; i < COUNT; i++) {
+        dns_query_aim(&batch[i], &client);
+        aimed += batch[i].aimed != NULL;
+    }
+    for (size_t i = 0; i < COUNT; i++) {
+        size_t n = dns_query_answer(&a, &alone[i], view, &client, one, sizeof(one));
+        assert_true(n > 12);
+        assert_int_equal(dns_query_answer(&b, &batch[i], view, &client, other, sizeof(other)), n);
+        assert_memory_equal(one, other, n);
+    }
+    assert_int_equal(aimed, 2 * 4); /* www and mail; wildcards are found only when answered */
+    dns_view_unref(view);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(batches_answer_like_single_queries),
         cmocka_unit_test(the_class_of_the_client_chooses),
         cmocka_unit_test(client_subnet_wins_and_gets_its_scope),
         cmocka_unit_test(outcomes_without_records),
