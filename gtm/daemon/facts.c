@@ -245,19 +245,25 @@ bool gtm_facts_update_pool(struct gtm_facts *facts, size_t pool, int64_t now_ms)
 void gtm_facts_update_regions(struct gtm_facts *facts, int64_t now_ms)
 {
     const struct gtm_intent *intent = facts->intent;
-    size_t(*n)[GTM_HEALTH_COUNT] = gtm_calloc(intent->regions_count + 1, sizeof(*n));
+    /* [0] what may serve, [1] what an operator took out: that counts only when nothing else is
+     * there */
+    size_t(*n)[2][GTM_HEALTH_COUNT] = gtm_calloc(intent->regions_count + 1, sizeof(*n));
     if (!n)
         return; /* the words stay as they were until the next change */
     for (size_t p = 0; p < intent->pools_count; p++) {
         for (size_t e = 0; e < intent->pools[p].endpoints_count; e++) {
             unsigned region = intent->pools[p].endpoints[e].region;
             enum gtm_admin admin = gtm_states_effective(facts->states, p, e, GTM_FAMILY_V4).admin;
-            if (admin != GTM_ADMIN_DOWN && admin != GTM_ADMIN_DRAIN)
-                n[region][gtm_facts_endpoint_health(facts, p, e)]++;
+            bool out = admin == GTM_ADMIN_DOWN || admin == GTM_ADMIN_DRAIN;
+            n[region][out][gtm_facts_endpoint_health(facts, p, e)]++;
         }
     }
-    for (size_t r = 0; r < intent->regions_count; r++)
-        move(&facts->regions[r], combine(n[r]), now_ms);
+    for (size_t r = 0; r < intent->regions_count; r++) {
+        bool out = true;
+        for (unsigned h = 0; h < GTM_HEALTH_COUNT; h++)
+            out = out && n[r][0][h] == 0;
+        move(&facts->regions[r], combine(n[r][out]), now_ms);
+    }
     gtm_free(n);
 }
 

@@ -182,6 +182,8 @@ def test_order_moves_users_and_says_so(world):
     assert "OverrideActive" in problem_names(node)
     assert node.metrics()['gtm_overrides_active{kind="endpoint"}'] == 1
     assert node.get("/pools/www").item["health"] == "up", "an operator's drain is no fault of the pool"
+    region = next(r for r in node.get("/regions").items if r["name"] == "us-east")
+    assert (region["health"], region["endpoints_serving"]) == ("up", 0), "its checks pass: health and orders are apart"
 
     check(node.put(path, {"state": "auto"}), "AdminChange")
     assert node.addresses("first.example.com") == [address(11)]
