@@ -14,13 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MARKER              "\xab\xcd\xefMaxMind.com"
-#define MARKER_BYTES        14
-#define METADATA_MAX_BYTES  (128 * 1024) /* the specification's own bound */
-#define METADATA_VALUES_MAX 4096
-#define RECORD_VALUES_MAX   65536
-#define READ_MAX_MS         60000
-#define VISITS_PER_CHECK    4096
+#define MARKER               "\xab\xcd\xefMaxMind.com"
+#define MARKER_BYTES         14
+#define METADATA_MAX_BYTES   (128 * 1024) /* the specification's own bound */
+#define METADATA_VALUES_MAX  4096
+#define RECORD_VALUES_MAX    65536
+#define READ_MAX_MS          60000
+#define DATA_SEPARATOR_BYTES 16 /* between the tree and the data */
+#define VISITS_PER_CHECK     4096
 
 struct mmdb_reader {
     MMDB_s mmdb;
@@ -364,9 +365,17 @@ static int open_mmdb(const struct dns__geo_image *image, MMDB_s *mmdb, struct gt
     if (status != MMDB_SUCCESS)
         return gtm_error_set(err, GTM_ECORRUPT, "is a damaged MaxMind DB: %s",
                              MMDB_strerror(status));
-    if (mmdb->metadata.ip_version != 4 && mmdb->metadata.ip_version != 6) {
+    const char *wrong = NULL;
+    /* The library multiplies these two in 32 bits: a count that wraps around would pass its check.
+     */
+    uint64_t tree_bytes = (uint64_t)mmdb->metadata.node_count * mmdb->full_record_byte_size;
+    if (mmdb->metadata.ip_version != 4 && mmdb->metadata.ip_version != 6)
+        wrong = "ip_version";
+    else if (tree_bytes + DATA_SEPARATOR_BYTES > image->size)
+        wrong = "node_count";
+    if (wrong) {
         MMDB_close(mmdb);
-        return gtm_error_set(err, GTM_ECORRUPT, "is a damaged MaxMind DB (ip_version)");
+        return gtm_error_set(err, GTM_ECORRUPT, "is a damaged MaxMind DB (%s)", wrong);
     }
     return GTM_OK;
 }
