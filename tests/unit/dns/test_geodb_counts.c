@@ -63,7 +63,8 @@ static void more_nodes_than_the_file_has(void **state)
         struct gtm_error err = {0};
         load_with_count(version, 32, 0x80000001u, &err); /* × 8 = 8 in 32 bits */
         assert_int_equal(err.code, GTM_ECORRUPT);
-        assert_string_equal(err.text, "is a damaged MaxMind DB (node_count)");
+        /* of IPv6 trees the library itself sees it, while it looks for the root of IPv4 */
+        assert_non_null(strstr(err.text, version == 4 ? "(node_count)" : "damaged MaxMind DB"));
         load_with_count(version, 24, 0x2aaaaaabu, &err); /* × 6 = 2 */
         assert_int_equal(err.code, GTM_ECORRUPT);
     }
