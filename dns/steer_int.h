@@ -63,6 +63,7 @@ struct dns_steer {
 
 struct dns_view {
     uint64_t revision;
+    struct dns_settings *settings;
     uint64_t labels[2]; /* bit n: some zone's name has n labels */
     uint64_t mask;
     uint32_t *table; /* zone + 1, 0 = free */

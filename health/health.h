@@ -43,6 +43,10 @@ enum health_result {
     HEALTH_RESULT_BODY,        /* content: the expected text is missing */
     HEALTH_RESULT_GARBAGE,     /* content: no HTTP, endless or oversized headers or body */
     HEALTH_RESULT_REDIRECT,    /* content: 3xx that is not expected; never followed */
+    HEALTH_RESULT_TLS,         /* transport: the TLS handshake failed, the certificate aside */
+    HEALTH_RESULT_CERTIFICATE, /* content: chain, name or time of the certificate */
+    HEALTH_RESULT_ANSWER,      /* content: dns answer, gRPC status or exit code not as expected */
+    HEALTH_RESULT_SILENT,      /* transport: push: no heartbeat in time */
     HEALTH_RESULT_LOCAL,       /* this host could not probe; does not count */
     HEALTH_RESULT_COUNT
 };
@@ -66,8 +70,16 @@ struct health_target {
         struct in_addr v4;
         struct in6_addr v6;
     } addr;
-    const struct gtm_monitor *monitor; /* kind http or tcp */
+    const struct gtm_monitor *monitor; /* of an active kind */
+    const char *pool, *endpoint;       /* for exec's arguments; may be NULL */
     enum gtm_health initial;           /* used when the key is new: what was known of it before */
+};
+
+/* What an endpoint said of its own load, in the answer to a probe or with a heartbeat. */
+struct health_load {
+    uint8_t has;                  /* bits 1 << enum gtm_load */
+    double value[GTM_LOAD_COUNT]; /* finite, ≥ 0 */
+    int64_t wall_ms;              /* when; 0 = never */
 };
 
 /* A copy of what the engine knows of one target. */
@@ -84,6 +96,9 @@ struct health_report {
     int64_t last_wall_ms;                 /* when it ended; 0 = none yet */
     uint64_t probes_total, probes_failed; /* since the target was added */
     uint64_t probes_local;                /* that could not be made here */
+    struct health_load load;              /* its last report */
+    int64_t cert_expires_wall_ms;         /* of the certificate seen last; 0 = none */
+    unsigned shared;                      /* further targets that the same probe serves */
 };
 
 struct health_engine_opts {
@@ -93,7 +108,10 @@ struct health_engine_opts {
      * the engine's thread, one at a time, without a lock held: it may call the functions below, but
      * not free. report is borrowed for the call. May be NULL. */
     void (*on_change)(void *ctx, const struct health_report *report, enum gtm_health old);
+    /* A load report came in. Same rules; at most one per target and interval. May be NULL. */
+    void (*on_load)(void *ctx, const struct health_report *report);
     void *ctx;
+    const char *exec_dir; /* of kind exec; NULL = such targets are refused. Copied */
 };
 
 /* Starts an engine without targets and its thread. NULL on failure (err filled). Copies opts. */
@@ -114,6 +132,12 @@ int health_engine_apply(struct health_engine *engine, const struct health_target
 
 /* Starts a probe of one target soon, besides its schedule. GTM_ENOTFOUND, GTM_ENOMEM. */
 int health_engine_check_now(struct health_engine *engine, const char *key) GTM_MUST_CHECK;
+
+/* A heartbeat for a target of kind push: it says that it is well or not, and what its load is (may
+ * be NULL). text (may be NULL) becomes evidence. Any thread. GTM_ENOTFOUND, GTM_EINVAL (another
+ * kind), GTM_ENOMEM. */
+int health_engine_push(struct health_engine *engine, const char *key, bool well, const char *text,
+                       const struct health_load *load) GTM_MUST_CHECK;
 
 /* All targets in the order of the last apply that took effect: a new array (gtm_free), NULL when
  * there are none. GTM_ENOMEM. */

@@ -24,6 +24,10 @@ static const struct {
     [HEALTH_RESULT_BODY] = {"body", HEALTH_CLASS_CONTENT},
     [HEALTH_RESULT_GARBAGE] = {"garbage", HEALTH_CLASS_CONTENT},
     [HEALTH_RESULT_REDIRECT] = {"redirect", HEALTH_CLASS_CONTENT},
+    [HEALTH_RESULT_TLS] = {"tls", HEALTH_CLASS_TRANSPORT},
+    [HEALTH_RESULT_CERTIFICATE] = {"certificate", HEALTH_CLASS_CONTENT},
+    [HEALTH_RESULT_ANSWER] = {"answer", HEALTH_CLASS_CONTENT},
+    [HEALTH_RESULT_SILENT] = {"silent", HEALTH_CLASS_TRANSPORT},
     [HEALTH_RESULT_LOCAL] = {"local", HEALTH_CLASS_LOCAL},
 };
 
@@ -210,6 +214,18 @@ const char *health_outcome_text(const struct health_outcome *o, const struct hea
         break;
     case HEALTH_RESULT_GARBAGE:
         garbage_text(o, out);
+        break;
+    case HEALTH_RESULT_TLS:
+        snprintf(out, HEALTH_EVIDENCE_BYTES, "TLS handshake failed");
+        break;
+    case HEALTH_RESULT_CERTIFICATE:
+        snprintf(out, HEALTH_EVIDENCE_BYTES, "certificate not accepted");
+        break;
+    case HEALTH_RESULT_ANSWER:
+        snprintf(out, HEALTH_EVIDENCE_BYTES, "unexpected answer");
+        break;
+    case HEALTH_RESULT_SILENT:
+        snprintf(out, HEALTH_EVIDENCE_BYTES, "no heartbeat");
         break;
     case HEALTH_RESULT_LOCAL:
         snprintf(out, HEALTH_EVIDENCE_BYTES, "not checked: %s", os ? os : "a failure of this host");

@@ -126,7 +126,7 @@ static struct dns_view *view_new(struct gtm__state *s, uint64_t revision, struct
 {
     for (size_t i = 0; i < s->slots_count; i++)
         s->slots[i] = s->tables[s->slot_tables[i]].steer;
-    return dns_view_new(s->view_zones, s->compiled->zones_count, revision, err);
+    return dns_view_new(s->view_zones, s->compiled->zones_count, NULL, revision, err);
 }
 
 static void take_view(struct gtm_publisher *pub, struct dns_view *view)

@@ -28,6 +28,8 @@
 #define GTM_ROUTES_MAX         4096   /* routes of one policy */
 #define GTM_ROUTE_NETWORKS_MAX 100000 /* networks of one policy's routes together */
 #define GTM_ANSWERS_MAX        16     /* records in one dynamic answer */
+#define GTM_KEYS_MAX           1000   /* TSIG keys */
+#define GTM_ZONE_PEERS_MAX     64     /* primaries, secondaries or transfer rules of one zone */
 #define GTM_TTL_MAX_S          604800
 
 /* Where an object stands in the file. */
@@ -63,6 +65,23 @@ extern const char *const gtm_monitor_kind_words[GTM_MONITOR_KIND_COUNT];
 /* True when this build probes the kind; the others are accepted and shown as not active yet. */
 bool gtm_monitor_kind_active(enum gtm_monitor_kind kind);
 
+enum gtm_http_version {
+    GTM_HTTP_AUTO = 0, /* https: what ALPN finds; http: 1.1 */
+    GTM_HTTP_1_1,
+    GTM_HTTP_2, /* http: with prior knowledge (RFC 9113 3.3) */
+    GTM_HTTP_VERSION_COUNT
+};
+
+/* What a load report can say of an endpoint. */
+enum gtm_load {
+    GTM_LOAD_LOAD = 0,    /* utilisation: 1 = full */
+    GTM_LOAD_CONNECTIONS, /* open now */
+    GTM_LOAD_LATENCY_MS,  /* as its users see it */
+    GTM_LOAD_REQUESTS_PER_S,
+    GTM_LOAD_COUNT
+};
+extern const char *const gtm_load_words[GTM_LOAD_COUNT]; /* "load", "connections", … */
+
 struct gtm_monitor {
     char *name;
     enum gtm_monitor_kind kind;
@@ -73,7 +92,26 @@ struct gtm_monitor {
     uint16_t *expect_status; /* NULL = 200..299 */
     size_t expect_status_count;
     char *expect_body; /* substring of the first 64 KiB, or NULL */
-    char *send;        /* tcp: bytes to send first, or NULL */
+    char *send;        /* tcp, tls: bytes to send first, or NULL */
+    enum gtm_http_version http_version;
+    /* https, tls, grpc with tls: verified against tls_ca (NULL: the system's) for tls_name (NULL:
+     * `host`, else the endpoint's address) unless tls_insecure; a certificate that ends within
+     * tls_expiry_ms fails. */
+    bool tls; /* grpc: over TLS; set for https and tls */
+    bool tls_insecure;
+    char *tls_ca, *tls_name, *tls_cert, *tls_key; /* paths and a name, or NULL */
+    uint64_t tls_expiry_ms;
+    char *query_name;      /* dns: absolute; NULL = the root */
+    uint16_t query_type;   /* dns: default A, of the root NS */
+    bool query_tcp;        /* dns: over TCP */
+    unsigned expect_rcode; /* dns: default NOERROR */
+    char *expect_answer;   /* dns: text of one rdata in the answer section, or NULL */
+    char *grpc_service;    /* grpc: or NULL = the server as a whole */
+    char *program;         /* exec: a file name in the node's exec_dir */
+    char **args;           /* exec: "{address}", "{port}", "{endpoint}", "{pool}" are replaced */
+    size_t args_count;
+    char *push_token;                   /* push: path of the file with its token */
+    char *load_pointer[GTM_LOAD_COUNT]; /* JSON pointers (RFC 6901) into the answer, or NULL */
     unsigned interval_ms, timeout_ms, fall, rise;
     struct gtm_srcpos pos;
 };
@@ -86,6 +124,7 @@ struct gtm_endpoint {
     struct in6_addr v6;
     uint32_t weight; /* 0..65535, default 100; 0 takes no users unless nothing else is left */
     double capacity_requests_per_s; /* negative = unknown */
+    char *host; /* what CNAME, SRV, HTTPS and SVCB answers name; without the final dot; or NULL */
     struct gtm_srcpos pos;
 };
 
@@ -96,6 +135,16 @@ struct gtm_pool {
     size_t monitors_count;
     enum gtm_failback_mode failback_mode;
     unsigned failback_hold_ms, failback_ramp_ms;
+    unsigned monitors_needed; /* of its monitors must be healthy; 0 = all. More healthy than that
+                                 but not all: degraded */
+    double degraded_weight;   /* × weight of a degraded endpoint, 0..1, default 0.5 */
+    /* Flap penalty: every fall adds one, it halves every flap_half_life_ms; from flap_suppress on
+     * a recovered endpoint is held until it is half of that, at most flap_hold_ms. 0 = off */
+    unsigned flap_half_life_ms, flap_hold_ms;
+    double flap_suppress;
+    /* Spillover by utilisation: above spill_high users are shed until it is spill_low. Negative =
+     * no spillover */
+    double spill_low, spill_high;
     double panic; /* 0..1, default 0.5, 0 = off */
     struct gtm_endpoint *endpoints;
     size_t endpoints_count;
@@ -150,6 +199,8 @@ struct gtm_route {
     size_t asns_count;
     unsigned *regions; /* preference order */
     size_t regions_count;
+    bool has_policy; /* instead of regions: answer as this policy does */
+    unsigned policy;
     struct gtm_srcpos pos;
 };
 
@@ -178,15 +229,29 @@ struct gtm_policy {
     size_t order_count;
     struct gtm_target *to; /* weighted */
     size_t to_count;
+    char *latency_file; /* latency: the table of networks; NULL = only what is pushed */
     struct gtm_srcpos pos;
 };
 
-#define GTM_TYPE_A    1
-#define GTM_TYPE_AAAA 28
+#define GTM_TYPE_A     1
+#define GTM_TYPE_CNAME 5
+#define GTM_TYPE_AAAA  28
+#define GTM_TYPE_SRV   33
+#define GTM_TYPE_SVCB  64
+#define GTM_TYPE_HTTPS 65
+#define GTM_TYPES_MAX  6 /* that can be dynamic */
 struct gtm_dynamic_name {
     char *name;      /* relative to the zone, "@" for its top, "*" wildcards allowed */
-    uint16_t *types; /* default A and AAAA */
+    uint16_t *types; /* default A and AAAA; alias: those of the target */
     size_t types_count;
+    char *alias;           /* instead of policy and group: another name of the zones served here,
+                              absolute or relative to this zone, whose A and AAAA this one has
+                              (what is called ALIAS or ANAME elsewhere); no CNAME, so also at the
+                              top */
+    uint16_t service_port; /* SRV, and HTTPS/SVCB when nonzero */
+    uint16_t service_priority; /* SRV priority, SvcPriority; default 1 */
+    char **alpn;               /* HTTPS, SVCB: "h2", "h3" */
+    size_t alpn_count;
     bool has_policy;
     unsigned policy;
     bool has_group; /* group names are not active yet: they answer SERVFAIL with the reason */
@@ -198,9 +263,50 @@ struct gtm_dynamic_name {
     struct gtm_srcpos pos;
 };
 
+/* A TSIG key (RFC 8945). */
+enum gtm_tsig_algorithm {
+    GTM_TSIG_SHA1 = 0,
+    GTM_TSIG_SHA224,
+    GTM_TSIG_SHA256,
+    GTM_TSIG_SHA384,
+    GTM_TSIG_SHA512,
+    GTM_TSIG_COUNT
+};
+extern const char *const gtm_tsig_words[GTM_TSIG_COUNT]; /* "hmac-sha256", … */
+struct gtm_tsig_key {
+    char *name; /* a domain name without the final dot, lower case */
+    enum gtm_tsig_algorithm algorithm;
+    char *secret_file; /* base64 */
+    struct gtm_srcpos pos;
+};
+/* Another name server. */
+struct gtm_zone_peer {
+    struct gtm_network address; /* a whole address */
+    uint16_t port;              /* default 53 */
+    bool has_key;
+    unsigned key; /* index into keys */
+    struct gtm_srcpos pos;
+};
+/* Who may transfer a zone: in one of the networks (none given: anywhere) and, when it has one, with
+ * the key. */
+struct gtm_transfer_rule {
+    struct gtm_network *networks;
+    size_t networks_count;
+    bool has_key;
+    unsigned key;
+    struct gtm_srcpos pos;
+};
+
 struct gtm_zone_conf {
     char *name; /* without the final dot, lower case */
-    char *file; /* absolute or relative to the intent file's folder; resolved to a usable path */
+    char *file; /* absolute or relative to the intent file's folder; resolved to a usable path; NULL
+                   when the zone has primaries: then a copy is kept in data_dir */
+    struct gtm_zone_peer *primaries; /* where it is transferred from */
+    size_t primaries_count;
+    struct gtm_zone_peer *secondaries; /* told of changes (NOTIFY), and may transfer */
+    size_t secondaries_count;
+    struct gtm_transfer_rule *transfer;
+    size_t transfer_count;
     struct gtm_dynamic_name *names;
     size_t names_count;
     struct gtm_srcpos pos;
@@ -224,6 +330,8 @@ struct gtm_intent {
     size_t policies_count;
     struct gtm_zone_conf *zones;
     size_t zones_count;
+    struct gtm_tsig_key *keys;
+    size_t keys_count;
     unsigned *vantages; /* regions that vote; default all */
     size_t vantages_count;
     struct gtm_inactive *inactive;

@@ -7,6 +7,7 @@
 #define GTM_MODEL_NODE_H
 
 #include "gtm/base/diag.h"
+#include "gtm/model/intent.h"
 
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -30,6 +31,38 @@ enum gtm_role {
     GTM_ROLE_WITNESS = 16
 };
 
+/* How DNS is answered; everything but the listeners may change by a reload. */
+struct gtm_node_dns {
+    struct gtm_listen *tls_listen; /* DNS over TLS; none = off */
+    size_t tls_listen_count;
+    char *tls_cert, *tls_key; /* paths; read again by a reload */
+    /* A PROXY protocol v2 header is required from these networks and refused from others. */
+    struct gtm_network *proxy;
+    size_t proxy_count;
+    char *nsid;          /* RFC 5001; NULL = none */
+    bool cookies;        /* RFC 7873, 9018; default true */
+    char *cookie_secret; /* path of a file with 32 hex digits a line: the first makes cookies, all
+                            are accepted; NULL = random, new at each start */
+    char *chaos_version, *chaos_hostname; /* answers to version.bind, hostname.bind CH TXT; NULL =
+                                             refused */
+    /* Response-rate limiting, per client network and kind of answer. */
+    unsigned rate_limit;      /* answers a second; 0 = off, the default */
+    unsigned rate_limit_slip; /* every n-th of the others is answered truncated; 0 = none;
+                                 default 2 */
+    struct gtm_network *rate_limit_exempt;
+    size_t rate_limit_exempt_count;
+    unsigned tcp_clients, tcp_per_client; /* TCP and TLS connections: in all (default 1,000), of
+                                             one address or IPv6 /56 (default 100) */
+    unsigned tcp_idle_ms;                 /* default 10 s */
+};
+
+/* Where endpoints send heartbeats (monitors of kind push). */
+struct gtm_node_push {
+    bool has_listen;
+    struct gtm_listen listen;
+    char *tls_cert, *tls_key; /* NULL = plain HTTP */
+};
+
 struct gtm_node {
     char *name, *region;
     unsigned roles;     /* bits of enum gtm_role; default dns, health, controller */
@@ -41,6 +74,8 @@ struct gtm_node {
     struct gtm_listen *dns_listen;
     size_t dns_listen_count;
     unsigned dns_threads; /* 0 = auto: one per core */
+    struct gtm_node_dns dns;
+    struct gtm_node_push push;
     char **geo_databases; /* default the libloc database's path */
     size_t geo_databases_count;
     char *api_socket; /* default /run/gtm/gtmd.sock */

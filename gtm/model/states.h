@@ -18,7 +18,14 @@
 #include <stdint.h>
 
 /* Address families, as indexes. */
-enum gtm_family { GTM_FAMILY_V4 = 0, GTM_FAMILY_V6, GTM_FAMILY_COUNT };
+enum gtm_family {
+    GTM_FAMILY_V4 = 0,
+    GTM_FAMILY_V6,
+    GTM_FAMILY_COUNT,
+    /* Only for getters and policy_env: either family (answers that name a host). An endpoint is
+     * there when it has any address or a host, serves when it serves in any family it has. */
+    GTM_FAMILY_ANY = GTM_FAMILY_COUNT
+};
 
 /* A set of pools whose answers may have changed: collected by the setters, spent by
  * gtm_publisher_flip. Zero-initialise for "none" and let gtm_touched_init size it. */
@@ -64,6 +71,32 @@ bool gtm_states_set_region_admin(struct gtm_states *states, size_t region, enum 
 void gtm_states_set_last_good(struct gtm_states *states, size_t pool, size_t endpoint,
                               enum gtm_family family, bool good);
 
+/* What follows is worked out by the control plane (policies/recovery.h, policies/balance.h), never
+ * by whoever answers.
+ *
+ * The share of its weight that an endpoint takes just now, 0..GTM_SHARE_FULL: less while it ramps
+ * up after a recovery or drains. 0 = held: it does not serve, though it may be healthy. Starts
+ * full. */
+#define GTM_SHARE_FULL 1000u
+bool gtm_states_set_share(struct gtm_states *states, size_t pool, size_t endpoint,
+                          enum gtm_family family, unsigned share, struct gtm_touched *touched);
+unsigned gtm_states_share(const struct gtm_states *states, size_t pool, size_t endpoint,
+                          enum gtm_family family);
+/* The share of a region's users, 0..GTM_SHARE_FULL, that a pool sheds to the next region of their
+ * list because the region is full. Starts 0. */
+bool gtm_states_set_shed(struct gtm_states *states, size_t pool, size_t region, unsigned shed,
+                         struct gtm_touched *touched);
+unsigned gtm_states_shed(const struct gtm_states *states, size_t pool, size_t region);
+/* Weights that a balancing policy (least_connections, response_time, ewma) uses instead of the
+ * configured ones: one for each endpoint of its pool, 0..65535. NULL weights = the configured ones.
+ * GTM_ENOMEM. */
+int gtm_states_set_balance(struct gtm_states *states, size_t policy, const uint32_t *weights,
+                           size_t count, struct gtm_touched *touched) GTM_MUST_CHECK;
+/* Configured or balanced, × share, × the pool's degraded_weight when its health is degraded, in
+ * GTM_SHARE_FULL-ths; at least 1 for an endpoint that serves and has a weight. */
+uint32_t gtm_states_weight(const struct gtm_states *states, size_t policy, size_t pool,
+                           size_t endpoint, enum gtm_family family);
+
 /* Getters; an index outside gives unknown / auto / false. */
 /* Health and the endpoint's own admin word, as they were set. */
 struct gtm_endpoint_state gtm_states_get(const struct gtm_states *states, size_t pool,
@@ -74,8 +107,8 @@ enum gtm_admin gtm_states_region_admin(const struct gtm_states *states, size_t r
  * auto, since an order to stay out of a region holds for all that is in it. */
 struct gtm_endpoint_state gtm_states_effective(const struct gtm_states *states, size_t pool,
                                                size_t endpoint, enum gtm_family family);
-/* gtm_endpoint_serves of the effective state; false when the endpoint has no address of the
- * family. */
+/* gtm_endpoint_serves of the effective state, and a share above 0 (an order `up` overrides a hold);
+ * false when the endpoint has no address of the family. */
 bool gtm_states_serves(const struct gtm_states *states, size_t pool, size_t endpoint,
                        enum gtm_family family);
 /* Did it serve when the pool last had any serving endpoint of the family? */

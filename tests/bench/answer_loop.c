@@ -105,8 +105,8 @@ static struct dns_view *make_view(void)
     gtm_diags_fini(&diags);
     need(zone, "zone");
     struct dns_steer *steer = make_steer();
-    struct dns_view_zone vz = {zone, &steer};
-    struct dns_view *view = dns_view_new(&vz, 1, 1, &err);
+    struct dns_view_zone vz = {.zone = zone, .slots = &steer};
+    struct dns_view *view = dns_view_new(&vz, 1, NULL, 1, &err);
     need(view, err.text);
     dns_zone_unref(zone);
     dns_steer_unref(steer);

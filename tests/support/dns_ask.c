@@ -187,7 +187,7 @@ struct dns_view *ask_zone(const char *origin, const char *text)
     gtm_diags_fini(&diags);
     assert_non_null(zone);
     struct dns_view_zone vz = {.zone = zone};
-    struct dns_view *view = dns_view_new(&vz, 1, 1, &err);
+    struct dns_view *view = dns_view_new(&vz, 1, NULL, 1, &err);
     assert_non_null(view);
     dns_zone_unref(zone);
     return view;

@@ -113,8 +113,8 @@ struct dns_view *dns_world(void)
     gtm_diags_fini(&diags);
     need(zone, "zone");
     struct dns_steer *steer = world_steer();
-    struct dns_view_zone vz = {zone, &steer};
-    struct dns_view *view = dns_view_new(&vz, 1, 1, &err);
+    struct dns_view_zone vz = {.zone = zone, .slots = &steer};
+    struct dns_view *view = dns_view_new(&vz, 1, NULL, 1, &err);
     need(view, "view");
     dns_zone_unref(zone);
     dns_steer_unref(steer);

@@ -97,8 +97,8 @@ static struct dns_view *make_view(struct dns_classmap *map, struct dns_choice **
     struct dns_steer *steer = dns_steer_new(map, families, &err);
     if (steer == NULL)
         fail_msg("%s", err.text);
-    struct dns_view_zone vz = {zone, &steer};
-    struct dns_view *view = dns_view_new(&vz, 1, 1, &err);
+    struct dns_view_zone vz = {.zone = zone, .slots = &steer};
+    struct dns_view *view = dns_view_new(&vz, 1, NULL, 1, &err);
     assert_non_null(view);
     dns_zone_unref(zone);
     dns_steer_unref(steer);
