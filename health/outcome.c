@@ -4,6 +4,7 @@
  */
 #include "health/outcome.h"
 
+#include "gtm/base/mem.h"
 #include "health/spec.h"
 
 #include <errno.h>
@@ -56,6 +57,15 @@ const char *health_class_word(enum health_result_class class)
         break;
     }
     return "none";
+}
+
+void health_outcome_clear(struct health_outcome *outcome)
+{
+    gtm_free(outcome->text);
+    gtm_free(outcome->body);
+    outcome->text = NULL;
+    outcome->body = NULL;
+    outcome->body_len = 0;
 }
 
 void health_outcome_from_errno(struct health_outcome *outcome, int os_error)
@@ -187,6 +197,10 @@ const char *health_outcome_text(const struct health_outcome *o, const struct hea
     const char *os = errno_text(o->os_error);
 
     out[0] = '\0';
+    if (o->text) {
+        snprintf(out, HEALTH_EVIDENCE_BYTES, "%s", o->text);
+        return make_printable(out);
+    }
     switch (o->result) {
     case HEALTH_RESULT_OK:
         ok_text(o, out);

@@ -5,6 +5,7 @@
 #include "health/spec.h"
 
 #include "gtm/base/mem.h"
+#include "health/probe.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -39,11 +40,11 @@ static bool is_token(const char *s)
 
 static int check_monitor(const char *key, const struct gtm_monitor *m, struct gtm_error *err)
 {
-    if (m->kind != GTM_MONITOR_HTTP && m->kind != GTM_MONITOR_TCP)
+    if (m->kind != GTM_MONITOR_PUSH && !health_probe_ops_of(m->kind))
         return gtm_error_set(err, GTM_EINVAL, "%s: this kind of monitor is not active yet", key);
     if (!m->name || strnlen(m->name, GTM_NAME_MAX + 1) > GTM_NAME_MAX)
         return gtm_error_set(err, GTM_EINVAL, "%s: the monitor's name is missing or too long", key);
-    if (m->port == 0)
+    if (m->port == 0 && m->kind != GTM_MONITOR_PUSH && m->kind != GTM_MONITOR_EXEC)
         return gtm_error_set(err, GTM_EINVAL, "%s: port 0", key);
     if (m->interval_ms < INTERVAL_MIN_MS || m->interval_ms > INTERVAL_MAX_MS || m->timeout_ms < 1 ||
         m->timeout_ms > INTERVAL_MAX_MS)
@@ -120,12 +121,38 @@ static bool copy_texts(struct health_spec *spec, const struct health_target *t)
     return !body || health_needle_init(&spec->needle, spec->expect_body, strlen(body)) == GTM_OK;
 }
 
+static bool copy_exec(struct health_spec *spec, const struct health_target *t)
+{
+    const struct gtm_monitor *m = t->monitor;
+    if (!copy(&spec->program, m->program) || !copy(&spec->pool, t->pool ? t->pool : "") ||
+        !copy(&spec->endpoint, t->endpoint ? t->endpoint : ""))
+        return false;
+    spec->args = m->args_count ? gtm_calloc(m->args_count, sizeof(char *)) : NULL;
+    if (m->args_count && !spec->args)
+        return false;
+    for (size_t i = 0; i < m->args_count; i++, spec->args_count++)
+        if (!copy(&spec->args[i], m->args[i]))
+            return false;
+    return true;
+}
+
+static bool copy_load(struct health_spec *spec, const struct gtm_monitor *m)
+{
+    for (int i = 0; i < GTM_LOAD_COUNT; i++) {
+        if (!copy(&spec->load_pointer[i], m->load_pointer[i]))
+            return false;
+        spec->wants_load = spec->wants_load || m->load_pointer[i];
+    }
+    return true;
+}
+
 struct health_spec *health_spec_new(const struct health_target *target, struct gtm_error *err)
 {
     if (check(target, err) != GTM_OK)
         return NULL;
     struct health_spec *spec = gtm_calloc(1, sizeof(*spec));
-    if (!spec || !copy_texts(spec, target)) {
+    if (!spec || !copy_texts(spec, target) || !copy_load(spec, target->monitor) ||
+        (target->monitor->kind == GTM_MONITOR_EXEC && !copy_exec(spec, target))) {
         gtm_error_set(err, GTM_ENOMEM, "%s: out of memory", target->key);
         health_spec_free(spec);
         return NULL;
@@ -154,6 +181,14 @@ void health_spec_free(struct health_spec *spec)
     gtm_free(spec->expect_status);
     gtm_free(spec->expect_body);
     gtm_free(spec->send);
+    gtm_free(spec->pool);
+    gtm_free(spec->endpoint);
+    gtm_free(spec->program);
+    for (size_t i = 0; i < spec->args_count; i++)
+        gtm_free(spec->args[i]);
+    gtm_free(spec->args);
+    for (int i = 0; i < GTM_LOAD_COUNT; i++)
+        gtm_free(spec->load_pointer[i]);
     gtm_free(spec);
 }
 
@@ -162,13 +197,28 @@ static bool same(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+/* What only exec, push and load reports depend on. */
+static bool same_extras(const struct health_spec *a, const struct health_spec *b)
+{
+    if (!same(a->program, b->program) || !same(a->pool, b->pool) ||
+        !same(a->endpoint, b->endpoint) || a->args_count != b->args_count)
+        return false;
+    for (size_t i = 0; i < a->args_count; i++)
+        if (!same(a->args[i], b->args[i]))
+            return false;
+    for (int i = 0; i < GTM_LOAD_COUNT; i++)
+        if (!same(a->load_pointer[i], b->load_pointer[i]))
+            return false;
+    return a->kind != GTM_MONITOR_PUSH || same(a->key, b->key);
+}
+
 bool health_spec_equal(const struct health_spec *a, const struct health_spec *b)
 {
     /* The authority is the address and port in one canonical form. */
-    return a->kind == b->kind && same(a->monitor, b->monitor) && same(a->authority, b->authority) &&
-           same(a->path, b->path) && same(a->host, b->host) && same(a->method, b->method) &&
-           same(a->expect_body, b->expect_body) && same(a->send, b->send) &&
-           a->expect_status_count == b->expect_status_count &&
+    return a->kind == b->kind && same_extras(a, b) && same(a->monitor, b->monitor) &&
+           same(a->authority, b->authority) && same(a->path, b->path) && same(a->host, b->host) &&
+           same(a->method, b->method) && same(a->expect_body, b->expect_body) &&
+           same(a->send, b->send) && a->expect_status_count == b->expect_status_count &&
            (a->expect_status_count == 0 ||
             memcmp(a->expect_status, b->expect_status,
                    a->expect_status_count * sizeof(*a->expect_status)) == 0) &&

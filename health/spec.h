@@ -24,6 +24,12 @@ struct health_spec {
     size_t expect_status_count;
     char *expect_body, *send;    /* or NULL */
     struct health_needle needle; /* of expect_body */
+    char *pool, *endpoint;       /* exec: of its environment and arguments; may be "" */
+    char *program;               /* exec: a file name */
+    char **args;                 /* exec: as configured */
+    size_t args_count;
+    char *load_pointer[GTM_LOAD_COUNT]; /* JSON pointers into the answer's body, or NULL */
+    bool wants_load;                    /* there is one: the kind keeps the body (outcome.h) */
     struct health_rules rules;
     enum gtm_health initial;
 };
@@ -32,7 +38,8 @@ struct health_spec {
 struct health_spec *health_spec_new(const struct health_target *target, struct gtm_error *err);
 void health_spec_free(struct health_spec *spec); /* NULL is fine */
 
-/* True when both are probed in the same way (the initial health is no part of that). */
+/* True when one probe can serve both: they are probed in the same way (the initial health is no
+ * part of that, the key only for kind push). */
 bool health_spec_equal(const struct health_spec *a, const struct health_spec *b);
 
 /* True when the HTTP status is one that the monitor expects. */
