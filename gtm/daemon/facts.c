@@ -24,10 +24,12 @@ struct gtm_facts *gtm_facts_new(const struct gtm_intent *intent)
     }
     facts->states = gtm_states_new(intent);
     facts->since_ms = gtm_calloc(facts->endpoints * 2 + 1, sizeof(*facts->since_ms));
+    facts->panic_held = gtm_calloc(facts->endpoints * 2 + 1, sizeof(*facts->panic_held));
+    facts->panic = gtm_calloc(intent->pools_count * 2 + 1, sizeof(*facts->panic));
     facts->pools = gtm_calloc(intent->pools_count + 1, sizeof(*facts->pools));
     facts->regions = gtm_calloc(intent->regions_count + 1, sizeof(*facts->regions));
-    if (!facts->base || !facts->states || !facts->since_ms || !facts->pools || !facts->regions ||
-        gtm_overrides_init(&facts->overrides)) {
+    if (!facts->base || !facts->states || !facts->since_ms || !facts->panic_held || !facts->panic ||
+        !facts->pools || !facts->regions || gtm_overrides_init(&facts->overrides)) {
         gtm_facts_free(facts);
         return NULL;
     }
@@ -41,6 +43,8 @@ void gtm_facts_free(struct gtm_facts *facts)
     gtm_overrides_fini(&facts->overrides);
     gtm_free(facts->regions);
     gtm_free(facts->pools);
+    gtm_free(facts->panic_held);
+    gtm_free(facts->panic);
     gtm_free(facts->since_ms);
     gtm_states_free(facts->states);
     gtm_free(facts->base);
@@ -76,6 +80,8 @@ struct gtm_facts *gtm_facts_clone(const struct gtm_facts *facts)
     copy->states = states;
     const struct gtm_intent *intent = facts->intent;
     memcpy(copy->since_ms, facts->since_ms, facts->endpoints * 2 * sizeof(*facts->since_ms));
+    memcpy(copy->panic_held, facts->panic_held, facts->endpoints * 2 * sizeof(*facts->panic_held));
+    memcpy(copy->panic, facts->panic, intent->pools_count * 2 * sizeof(*facts->panic));
     memcpy(copy->pools, facts->pools, intent->pools_count * sizeof(*facts->pools));
     memcpy(copy->regions, facts->regions, intent->regions_count * sizeof(*facts->regions));
     return copy;

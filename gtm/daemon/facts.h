@@ -66,9 +66,11 @@ struct gtm_group_health {
 struct gtm_facts {
     const struct gtm_intent *intent; /* a reference */
     struct gtm_states *states;
-    size_t *base;                     /* by pool: index of its first endpoint */
-    size_t endpoints;                 /* of all pools */
-    int64_t *since_ms;                /* [endpoint * 2 + family]: of its health; 0 = never known */
+    size_t *base;      /* by pool: index of its first endpoint */
+    size_t endpoints;  /* of all pools */
+    int64_t *since_ms; /* [endpoint * 2 + family]: of its health; 0 = never known */
+    bool *panic_held;  /* [endpoint * 2 + family]: fails by content, which is not believed */
+    bool *panic;       /* [pool * 2 + family]: failures of content are held */
     struct gtm_group_health *pools;   /* by pool */
     struct gtm_group_health *regions; /* by region */
     struct gtm_overrides overrides;

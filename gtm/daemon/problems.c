@@ -64,6 +64,36 @@ static void all_down_words(const struct gtm_intent *intent, size_t pool, char *o
     }
 }
 
+static void check_panic(struct collector *c, const struct gtm_facts *facts, size_t p)
+{
+    const struct gtm_pool *pool = &facts->intent->pools[p];
+    if (!facts->panic[p * 2] && !facts->panic[p * 2 + 1])
+        return;
+    char subject[GTM_NAME_MAX + 8], held[512] = "";
+    size_t n = 0, count = 0;
+    int64_t since_ms = 0;
+    snprintf(subject, sizeof(subject), "pool/%s", pool->name);
+    for (size_t e = 0; e < pool->endpoints_count; e++) {
+        size_t at = (facts->base[p] + e) * 2;
+        if (!facts->panic_held[at] && !facts->panic_held[at + 1])
+            continue;
+        int64_t since = facts->since_ms[facts->panic_held[at] ? at : at + 1];
+        since_ms = !since_ms || since < since_ms ? since : since_ms;
+        count++;
+        if (n + GTM_NAME_MAX + 16 < sizeof(held))
+            n += (size_t)snprintf(held + n, sizeof(held) - n, "%s%s", n ? ", " : "",
+                                  pool->endpoints[e].name);
+    }
+    add(c,
+        &(struct finding){
+            CRITICAL, "PanicHeld", subject,
+            "a check or a release is wrong more likely than that many servers; if the "
+            "servers are: gtmctl endpoint down, or panic: 0 for the pool",
+            since_ms},
+        "failures of content of %zu of %zu endpoints are not believed, and they go on serving: %s",
+        count, pool->endpoints_count, held);
+}
+
 static void check_pool(struct collector *c, const struct gtm_facts *facts, size_t p)
 {
     const struct gtm_pool *pool = &facts->intent->pools[p];
@@ -203,8 +233,10 @@ struct gtm_json *gtm_problems(const struct gtmd *d, struct gtm_problem_counts *r
     check_geo(&c, d);
     check_saving(&c, d);
     check_regions(&c, facts);
-    for (size_t p = 0; p < facts->intent->pools_count; p++)
+    for (size_t p = 0; p < facts->intent->pools_count; p++) {
+        check_panic(&c, facts, p);
         check_pool(&c, facts, p);
+    }
     check_overrides(&c, facts);
     struct gtm_json *all = gtm_json_array();
     for (int s = 0; s < SEVERITIES; s++) {

@@ -49,65 +49,6 @@ static void publish_touched(struct gtm_state *state)
 
 /* --- probes' changes --- */
 
-/* An address is as healthy as the worst of its monitors; one that has not answered yet says
- * nothing. */
-static enum gtm_health worst(const struct gtm_state_next *now, size_t address)
-{
-    enum gtm_health health = GTM_HEALTH_UNKNOWN;
-    for (uint32_t i = now->first_slot[address]; i; i = now->slots[i - 1].next)
-        if (now->slots[i - 1].health > health)
-            health = now->slots[i - 1].health;
-    return health;
-}
-
-/* Since when it is: of the first of the monitors that say so. */
-static int64_t worst_since(const struct gtm_state_next *now, size_t address)
-{
-    enum gtm_health health = worst(now, address);
-    int64_t since_ms = 0;
-    for (uint32_t i = now->first_slot[address]; i; i = now->slots[i - 1].next) {
-        const struct gtm_slot *slot = &now->slots[i - 1];
-        if (slot->health == health && (!since_ms || slot->since_ms < since_ms))
-            since_ms = slot->since_ms;
-    }
-    return since_ms;
-}
-
-static void merge_slot(struct gtm_state *state, struct gtm_slot *slot,
-                       const struct gtm_change *change)
-{
-    struct gtm_state_next *now = state->now;
-    struct gtm_facts *facts = now->facts;
-    slot->health = change->health;
-    slot->since_ms = change->since_ms;
-    gtm_state__mark(state, (size_t)(slot - now->slots));
-    size_t address = (facts->base[slot->pool] + slot->endpoint) * 2 + slot->family;
-    enum gtm_health old =
-        gtm_states_get(facts->states, slot->pool, slot->endpoint, slot->family).health;
-    enum gtm_health health = worst(now, address);
-    if (health == old)
-        return;
-    state->changes++;
-    facts->since_ms[address] = change->since_ms;
-    gtm_states_set_health(facts->states, slot->pool, slot->endpoint, slot->family, health,
-                          &now->touched);
-    const struct gtm_pool *pool = &facts->intent->pools[slot->pool];
-    const struct gtm_endpoint *endpoint = &pool->endpoints[slot->endpoint];
-    gtm_touched_add(&now->touched, slot->pool); /* unknown → up moves no answer, but the words */
-    char subject[160], cause[256];
-    snprintf(subject, sizeof(subject), "endpoint/%s/%s", pool->name, endpoint->name);
-    snprintf(cause, sizeof(cause), "%s on %s: %s", facts->intent->monitors[slot->monitor].name,
-             slot->family == GTM_FAMILY_V4 ? "ipv4" : "ipv6", change->evidence);
-    gtm_events_add(
-        state->opts.events,
-        &(struct gtm_event){.type = GTM_EVENT_HEALTH_CHANGED,
-                            .level = health == GTM_HEALTH_DOWN ? GTM_LOG_WARN : GTM_LOG_INFO,
-                            .subject = subject,
-                            .from = gtm_health_word(old),
-                            .to = gtm_health_word(health),
-                            .cause = cause});
-}
-
 static void drain_changes(void *arg)
 {
     struct gtm_state *state = arg;
@@ -123,7 +64,7 @@ static void drain_changes(void *arg)
         /* A target of an intent that is gone says nothing about this one. */
         uintptr_t i = state->now ? (uintptr_t)gtm_map_get(state->now->by_key, change->key) : 0;
         if (i)
-            merge_slot(state, &state->now->slots[i - 1], change);
+            gtm_state__merge(state, &state->now->slots[i - 1], change);
         gtm_free(change);
         change = next;
     }
@@ -146,6 +87,7 @@ void gtm_state_on_change(void *arg, const struct health_report *report, enum gtm
     memcpy(change->key, report->key, sizeof(change->key));
     memcpy(change->evidence, report->evidence, sizeof(change->evidence));
     change->health = report->health;
+    change->content = health_result_class(report->last) == HEALTH_CLASS_CONTENT;
     change->since_ms = report->since_wall_ms;
     pthread_mutex_lock(&state->mutex);
     *state->changed_last = change;
@@ -274,7 +216,7 @@ void gtm_state_next_free(struct gtm_state_next *next)
         gtm_free(next->slots[i].key);
     gtm_free(next->slots);
     gtm_map_free(next->by_key, NULL);
-    gtm_free(next->first_slot);
+    gtm_free(next->addresses);
     gtm_touched_fini(&next->touched);
     gtm_facts_free(next->facts);
     gtm_free(next);
@@ -288,6 +230,7 @@ static void recall(const struct gtm_state *state, struct gtm_slot *slot)
         if (i) {
             slot->health = state->now->slots[i - 1].health;
             slot->since_ms = state->now->slots[i - 1].since_ms;
+            slot->content = state->now->slots[i - 1].content;
         }
         return;
     }
@@ -295,7 +238,24 @@ static void recall(const struct gtm_state *state, struct gtm_slot *slot)
     if (saved) {
         slot->health = saved->health;
         slot->since_ms = saved->since_ms;
+        slot->content = saved->content;
     }
+}
+
+/* A panic goes on over a reload. */
+static void recall_address(const struct gtm_state *state, struct gtm_state_next *next,
+                           const struct gtm_slot *slot, struct gtm_address *address)
+{
+    uintptr_t i = state->now ? (uintptr_t)gtm_map_get(state->now->by_key, slot->key) : 0;
+    if (!i)
+        return;
+    const struct gtm_slot *old = &state->now->slots[i - 1];
+    const struct gtm_facts *facts = state->now->facts;
+    const struct gtm_address *from =
+        &state->now->addresses[(facts->base[old->pool] + old->endpoint) * 2 + old->family];
+    address->content_ms = from->content_ms;
+    address->held = from->held;
+    next->facts->panic[slot->pool * 2 + slot->family] = facts->panic[old->pool * 2 + old->family];
 }
 
 bool gtm_target_key(const struct gtm_intent *intent, size_t pool, size_t endpoint, unsigned monitor,
@@ -326,11 +286,12 @@ static int add_slot(const struct gtm_state *state, struct gtm_state_next *next,
         return rc;
     }
     recall(state, &slot);
-    uint32_t *first =
-        &next->first_slot[(next->facts->base[slot.pool] + slot.endpoint) * 2 + slot.family];
-    slot.next = *first;
+    struct gtm_address *address =
+        &next->addresses[(next->facts->base[slot.pool] + slot.endpoint) * 2 + slot.family];
+    recall_address(state, next, &slot, address);
+    slot.next = address->first;
     next->slots[next->slots_count++] = slot;
-    *first = (uint32_t)next->slots_count;
+    address->first = (uint32_t)next->slots_count;
     return 0;
 }
 
@@ -353,10 +314,6 @@ static int add_endpoint(const struct gtm_state *state, struct gtm_state_next *ne
             if (rc)
                 return rc;
         }
-        size_t address = (next->facts->base[p] + e) * 2 + f;
-        gtm_states_set_health(next->facts->states, p, e, f, worst(next, address), NULL);
-        if (!state->now)
-            next->facts->since_ms[address] = worst_since(next, address);
     }
     return 0;
 }
@@ -399,6 +356,8 @@ static int fill(struct gtm_state *state, struct gtm_state_next *next)
             rc = add_endpoint(state, next, p, e);
     if (rc)
         return rc;
+    for (size_t p = 0; p < intent->pools_count; p++)
+        gtm_state__settle_pool(state, next, p);
     if (!state->now) {
         rc = copy_orders(&next->facts->overrides, &state->boot);
         recall_last_good(state, next);
@@ -419,8 +378,8 @@ struct gtm_state_next *gtm_state_prepare(struct gtm_state *state, const struct g
     next->facts = gtm_facts_new(intent);
     next->by_key = gtm_map_new();
     if (next->facts)
-        next->first_slot = gtm_calloc(next->facts->endpoints * 2 + 1, sizeof(*next->first_slot));
-    if (!next->facts || !next->by_key || !next->first_slot ||
+        next->addresses = gtm_calloc(next->facts->endpoints * 2 + 1, sizeof(*next->addresses));
+    if (!next->facts || !next->by_key || !next->addresses ||
         gtm_touched_init(&next->touched, intent->pools_count) || fill(state, next)) {
         gtm_state_next_free(next);
         return NULL;

@@ -22,13 +22,22 @@ struct gtm_slot {
     uint8_t family;   /* enum gtm_family */
     unsigned monitor; /* index into the intent's monitors */
     enum gtm_health health;
+    bool content; /* its failure is one of content */
     int64_t since_ms;
     uint32_t next; /* of the same endpoint and family: index + 1 */
+};
+
+/* One address of one endpoint. */
+struct gtm_address {
+    uint32_t first;      /* of its slots: index + 1 */
+    uint64_t content_ms; /* since when content alone takes it down; monotonic, 0 = it does not */
+    bool held;           /* … and that is not believed: panic */
 };
 
 /* A health that was saved by an earlier run. */
 struct gtm_saved_health {
     enum gtm_health health;
+    bool content;
     int64_t since_ms;
 };
 
@@ -37,6 +46,7 @@ struct gtm_change {
     char key[HEALTH_KEY_BYTES];
     char evidence[HEALTH_EVIDENCE_BYTES];
     enum gtm_health health;
+    bool content;
     int64_t since_ms;
 };
 
@@ -44,8 +54,8 @@ struct gtm_state_next {
     struct gtm_facts *facts;
     struct gtm_slot *slots;
     size_t slots_count, slots_cap;
-    struct gtm_map *by_key; /* key → slot index + 1 */
-    uint32_t *first_slot;   /* [endpoint * 2 + family]: index + 1 */
+    struct gtm_map *by_key;        /* key → slot index + 1 */
+    struct gtm_address *addresses; /* [endpoint * 2 + family] */
     struct gtm_touched touched;
 };
 
@@ -72,6 +82,13 @@ struct gtm_state {
     struct gtm_change *changed, **changed_last;
     bool posted, closing;
 };
+
+/* state_merge.c */
+/* A probe's change of a slot of the state in force. */
+void gtm_state__merge(struct gtm_state *state, struct gtm_slot *slot,
+                      const struct gtm_change *change);
+/* Healths of a pool that is being prepared, from its slots. */
+void gtm_state__settle_pool(struct gtm_state *state, struct gtm_state_next *next, size_t pool);
 
 void gtm_state__save_soon(struct gtm_state *state);
 void gtm_state__mark(struct gtm_state *state, size_t slot);

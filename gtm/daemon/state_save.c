@@ -4,8 +4,9 @@
  * so that a change costs what it touches.
  *
  *     override/KEY    one order
- *     verdict/NNNN    {"pool/endpoint/monitor/4": ["down", since_ms], …} of known healths
- *     lastgood/NNNN   ["pool/endpoint/4", …] of those that are not last good
+ *     verdict/NNNN    {"pool/endpoint/monitor/4": ["down", since_ms, "content"], …} of known
+ * healths; the last element only when a failure of content took it down lastgood/NNNN
+ * ["pool/endpoint/4", …] of those that are not last good
  */
 #include "gtm/base/log.h"
 #include "gtm/base/loop.h"
@@ -78,8 +79,8 @@ static char *print_shard(const struct gtm_state_next *now, size_t shard)
         if (buf.len > 1)
             gtm_buf_addc(&buf, ',');
         gtm_json_quote(&buf, slot->key, strlen(slot->key));
-        gtm_buf_addf(&buf, ":[\"%s\",%lld]", gtm_health_word(slot->health),
-                     (long long)slot->since_ms);
+        gtm_buf_addf(&buf, ":[\"%s\",%lld%s]", gtm_health_word(slot->health),
+                     (long long)slot->since_ms, slot->content ? ",\"content\"" : "");
     }
     gtm_buf_addc(&buf, '}');
     return gtm_buf_take(&buf);
@@ -358,6 +359,7 @@ static int read_verdicts(void *arg, const struct gtm_store_entry *entry)
         }
         saved->health = (enum gtm_health)health;
         saved->since_ms = (int64_t)gtm_json_as_num(since, 0);
+        saved->content = since && gtm_json_next(since) != NULL;
         void *old = NULL;
         rc = gtm_map_put(state->saved, gtm_json_key(m), saved, &old);
         gtm_free(rc ? saved : old);

@@ -172,6 +172,77 @@ static void an_address_is_as_healthy_as_its_worst_monitor(void **state)
     assert_int_equal(gtm_state_facts(w->state)->since_ms[1], 1795194000000);
 }
 
+static void with_require_any_one_monitor_is_enough(void **state)
+{
+    struct world *w = *state;
+    w->intent->pools[0].monitors_needed = 1;
+    report(w, "a/a1/m1/4", GTM_HEALTH_UP);
+    report(w, "a/a1/m2/4", GTM_HEALTH_DOWN);
+    turn(w);
+    assert_int_equal(health(w, 0, 0, GTM_FAMILY_V4), GTM_HEALTH_DEGRADED);
+    assert_true(gtm_facts_endpoint_serves(gtm_state_facts(w->state), 0, 0));
+    report(w, "a/a1/m1/4", GTM_HEALTH_DOWN);
+    turn(w);
+    assert_int_equal(health(w, 0, 0, GTM_FAMILY_V4), GTM_HEALTH_DOWN);
+}
+
+static void report_content(struct world *w, const char *key, enum gtm_health health)
+{
+    struct health_report r = {.health = health,
+                              .since_wall_ms = 1795194000000,
+                              .last = health == GTM_HEALTH_DOWN ? HEALTH_RESULT_STATUS
+                                                                : HEALTH_RESULT_OK};
+    snprintf(r.key, sizeof(r.key), "%s", key);
+    snprintf(r.evidence, sizeof(r.evidence), "HTTP 500, wanted 200..299");
+    gtm_state_on_change(w->state, &r, GTM_HEALTH_UNKNOWN);
+}
+
+static void assert_panic(struct world *w, bool on)
+{
+    const struct gtm_facts *facts = gtm_state_facts(w->state);
+    assert_int_equal(facts->panic[0], on);
+    for (size_t e = 0; e < 2; e++) {
+        assert_int_equal(facts->panic_held[e * 2], on);
+        assert_int_equal(health(w, 0, e, GTM_FAMILY_V4), on ? GTM_HEALTH_UNKNOWN : GTM_HEALTH_UP);
+        assert_true(gtm_facts_endpoint_serves(facts, 0, e));
+    }
+}
+
+/* Both endpoints answer 500 within a minute: a bad release, not two bad servers. */
+static void bad_content_everywhere_is_not_believed(void **state)
+{
+    struct world *w = *state;
+    report(w, "a/a1/m1/4", GTM_HEALTH_UP);
+    report(w, "a/a2/m1/4", GTM_HEALTH_UP);
+    turn(w);
+    report_content(w, "a/a1/m1/4", GTM_HEALTH_DOWN);
+    turn(w);
+    assert_int_equal(health(w, 0, 0, GTM_FAMILY_V4), GTM_HEALTH_DOWN);
+    report_content(w, "a/a2/m1/4", GTM_HEALTH_DOWN);
+    turn(w);
+    assert_panic(w, true);
+    /* over a reload and a restart */
+    struct gtm_state_next *next = gtm_state_prepare(w->state, w->intent);
+    assert_non_null(next);
+    gtm_state_commit(w->state, next);
+    assert_panic(w, true);
+    halt(w);
+    boot(w);
+    assert_panic(w, true);
+    /* a refused connection is believed at once, panic or not */
+    report(w, "a/a1/m2/4", GTM_HEALTH_DOWN);
+    turn(w);
+    assert_int_equal(health(w, 0, 0, GTM_FAMILY_V4), GTM_HEALTH_DOWN);
+    report(w, "a/a1/m2/4", GTM_HEALTH_UP);
+    report_content(w, "a/a1/m1/4", GTM_HEALTH_UP);
+    turn(w);
+    assert_false(gtm_state_facts(w->state)->panic[0]);
+    assert_int_equal(health(w, 0, 1, GTM_FAMILY_V4), GTM_HEALTH_DOWN);
+    report_content(w, "a/a2/m1/4", GTM_HEALTH_UP);
+    turn(w);
+    assert_panic(w, false);
+}
+
 static void *from_another_thread(void *arg)
 {
     struct world *w = arg;
@@ -428,6 +499,8 @@ int main(void)
     gtm_log_set_sink(sink, NULL);
     const struct CMUnitTest tests[] = {
         TEST(an_address_is_as_healthy_as_its_worst_monitor),
+        TEST(with_require_any_one_monitor_is_enough),
+        TEST(bad_content_everywhere_is_not_believed),
         TEST(what_comes_together_is_published_together),
         TEST(unknown_targets_and_repeats_change_nothing),
         TEST(orders_are_in_force_at_once_and_kept),
