@@ -1,26 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * States as flat arrays: one four-byte cell per endpoint, pools after one another, so that the
- * publisher walks ten thousand pools without a cache miss for each. See states.h; one owner.
+ * States as flat arrays: one ten-byte cell per endpoint, pools after one another, so that the
+ * publisher walks ten thousand pools without a cache miss for each. What a pool sheds from a region
+ * stands at its first endpoint there: no table of pools × regions. See states.h; one owner.
  */
-#include "gtm/model/states.h"
-
 #include "gtm/base/mem.h"
+#include "gtm/model/states_int.h"
 
 #include <string.h>
-
-struct cell {
-    uint8_t health[GTM_FAMILY_COUNT];
-    uint8_t admin;
-    uint8_t good; /* bit per family */
-};
-
-struct gtm_states {
-    struct gtm_intent *intent;
-    uint32_t *first; /* pools_count + 1 positions in cells */
-    struct cell *cells;
-    uint8_t *pool_admin, *region_admin;
-};
 
 int gtm_touched_init(struct gtm_touched *touched, size_t pools_count)
 {
@@ -74,7 +61,9 @@ static struct gtm_states *alloc_states(const struct gtm_intent *intent)
     s->cells = gtm_calloc(total, sizeof(*s->cells));
     s->pool_admin = gtm_calloc(intent->pools_count, 1);
     s->region_admin = gtm_calloc(intent->regions_count, 1);
-    if (!s->first || !s->cells || !s->pool_admin || !s->region_admin) {
+    s->sheds = gtm_calloc(intent->pools_count, sizeof(*s->sheds));
+    s->balance = gtm_calloc(intent->policies_count, sizeof(*s->balance));
+    if (!s->first || !s->cells || !s->pool_admin || !s->region_admin || !s->sheds || !s->balance) {
         gtm_states_free(s);
         return NULL;
     }
@@ -84,8 +73,11 @@ static struct gtm_states *alloc_states(const struct gtm_intent *intent)
 struct gtm_states *gtm_states_new(const struct gtm_intent *intent)
 {
     struct gtm_states *s = alloc_states(intent);
-    for (size_t i = 0; s && i < s->first[intent->pools_count]; i++)
-        s->cells[i].good = (1u << GTM_FAMILY_COUNT) - 1;
+    for (size_t i = 0; s && i < s->first[intent->pools_count]; i++) {
+        s->cells[i].good = (1u << GOODS) - 1;
+        for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++)
+            s->cells[i].share[f] = GTM_SHARE_FULL;
+    }
     return s;
 }
 
@@ -98,6 +90,17 @@ struct gtm_states *gtm_states_clone(const struct gtm_states *states)
     memcpy(s->cells, states->cells, s->first[intent->pools_count] * sizeof(*s->cells));
     memcpy(s->pool_admin, states->pool_admin, intent->pools_count);
     memcpy(s->region_admin, states->region_admin, intent->regions_count);
+    memcpy(s->sheds, states->sheds, intent->pools_count * sizeof(*s->sheds));
+    for (size_t p = 0; p < intent->policies_count; p++) {
+        const uint32_t *weights = states->balance[p];
+        if (!weights)
+            continue;
+        s->balance[p] = gtm_memdup(weights, gtm__balance_count(intent, p) * sizeof(*weights));
+        if (!s->balance[p]) {
+            gtm_states_free(s);
+            return NULL;
+        }
+    }
     return s;
 }
 
@@ -109,6 +112,10 @@ void gtm_states_free(struct gtm_states *states)
     gtm_free(states->cells);
     gtm_free(states->pool_admin);
     gtm_free(states->region_admin);
+    gtm_free(states->sheds);
+    for (size_t p = 0; states->balance && p < states->intent->policies_count; p++)
+        gtm_free(states->balance[p]);
+    gtm_free(states->balance);
     gtm_intent_unref(states->intent);
     gtm_free(states);
 }
@@ -118,71 +125,6 @@ const struct gtm_intent *gtm_states_intent(const struct gtm_states *states)
     return states->intent;
 }
 
-static struct cell *cell_at(const struct gtm_states *states, size_t pool, size_t endpoint)
-{
-    if (pool >= states->intent->pools_count ||
-        endpoint >= states->intent->pools[pool].endpoints_count)
-        return NULL;
-    return &states->cells[states->first[pool] + endpoint];
-}
-
-static bool same_address(const struct gtm_endpoint *a, const struct gtm_endpoint *b,
-                         enum gtm_family family)
-{
-    if (!gtm_endpoint_has(a, family) || !gtm_endpoint_has(b, family))
-        return false;
-    return family == GTM_FAMILY_V4 ? memcmp(&a->v4, &b->v4, sizeof(a->v4)) == 0
-                                   : memcmp(&a->v6, &b->v6, sizeof(a->v6)) == 0;
-}
-
-static void carry_endpoint(struct gtm_states *to, const struct gtm_states *from, const size_t at[4])
-{
-    const struct gtm_pool *pool = &to->intent->pools[at[0]];
-    const struct gtm_endpoint *now = &pool->endpoints[at[1]];
-    const struct gtm_endpoint *was = &from->intent->pools[at[2]].endpoints[at[3]];
-    struct cell *dst = cell_at(to, at[0], at[1]);
-    const struct cell *src = cell_at(from, at[2], at[3]);
-    dst->admin = src->admin;
-    if (pool->monitors_count == 0)
-        return; /* nobody would ever correct an old verdict */
-    for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++) {
-        if (!same_address(now, was, f))
-            continue;
-        dst->health[f] = src->health[f];
-        dst->good = (uint8_t)((dst->good & ~(1u << f)) | (src->good & (1u << f)));
-    }
-}
-
-/* The position of name in pool; `hint` is where it most likely still is. */
-static int find_endpoint(const struct gtm_pool *pool, const char *name, size_t hint)
-{
-    if (hint < pool->endpoints_count && strcmp(pool->endpoints[hint].name, name) == 0)
-        return (int)hint;
-    return gtm_pool_endpoint(pool, name);
-}
-
-void gtm_states_carry(struct gtm_states *states, const struct gtm_states *from)
-{
-    const struct gtm_intent *now = states->intent, *was = from->intent;
-    for (size_t r = 0; r < was->regions_count; r++) {
-        int at = gtm_intent_region(now, was->regions[r].name);
-        if (at >= 0)
-            states->region_admin[at] = from->region_admin[r];
-    }
-    for (size_t p = 0; p < was->pools_count; p++) {
-        int at = gtm_intent_pool(now, was->pools[p].name);
-        if (at < 0)
-            continue;
-        const struct gtm_pool *pool = &now->pools[at];
-        states->pool_admin[at] = from->pool_admin[p];
-        for (size_t e = 0; e < was->pools[p].endpoints_count; e++) {
-            int to = find_endpoint(pool, was->pools[p].endpoints[e].name, e);
-            if (to >= 0)
-                carry_endpoint(states, from, (const size_t[4]){(size_t)at, (size_t)to, p, e});
-        }
-    }
-}
-
 static enum gtm_admin merge(enum gtm_admin a, enum gtm_admin b)
 {
     static const uint8_t rank[GTM_ADMIN_COUNT] = {
@@ -190,25 +132,46 @@ static enum gtm_admin merge(enum gtm_admin a, enum gtm_admin b)
     return rank[a] >= rank[b] ? a : b;
 }
 
+/* Of a family, or the best of those the endpoint has. */
+static enum gtm_health health_of(const struct gtm_states *states, size_t pool, size_t endpoint,
+                                 enum gtm_family family)
+{
+    static const uint8_t rank[GTM_HEALTH_COUNT] = {[GTM_HEALTH_DOWN] = 0,
+                                                   [GTM_HEALTH_UNKNOWN] = 1,
+                                                   [GTM_HEALTH_DEGRADED] = 2,
+                                                   [GTM_HEALTH_UP] = 3};
+    const struct cell *c = gtm__cell_at(states, pool, endpoint);
+    const struct gtm_endpoint *ep = &states->intent->pools[pool].endpoints[endpoint];
+    if (family < GTM_FAMILY_COUNT)
+        return c->health[family];
+    if (!ep->has_v4 && !ep->has_v6)
+        return GTM_HEALTH_UNKNOWN;
+    enum gtm_health best = GTM_HEALTH_DOWN;
+    for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++)
+        if (gtm_endpoint_has(ep, f) && rank[c->health[f]] > rank[best])
+            best = c->health[f];
+    return best;
+}
+
 struct gtm_endpoint_state gtm_states_effective(const struct gtm_states *states, size_t pool,
                                                size_t endpoint, enum gtm_family family)
 {
-    const struct cell *c = cell_at(states, pool, endpoint);
-    if (!c || family >= GTM_FAMILY_COUNT)
-        return (struct gtm_endpoint_state){GTM_HEALTH_UNKNOWN, GTM_ADMIN_AUTO};
+    struct gtm_endpoint_state s = gtm_states_get(states, pool, endpoint, family);
+    if (family > GTM_FAMILY_ANY || !gtm__cell_at(states, pool, endpoint))
+        return s;
     unsigned region = states->intent->pools[pool].endpoints[endpoint].region;
     enum gtm_admin around =
         merge(states->pool_admin[pool], gtm_states_region_admin(states, region));
-    return (struct gtm_endpoint_state){c->health[family], merge(c->admin, around)};
+    return (struct gtm_endpoint_state){s.health, merge(s.admin, around)};
 }
 
 struct gtm_endpoint_state gtm_states_get(const struct gtm_states *states, size_t pool,
                                          size_t endpoint, enum gtm_family family)
 {
-    const struct cell *c = cell_at(states, pool, endpoint);
-    if (!c || family >= GTM_FAMILY_COUNT)
+    const struct cell *c = gtm__cell_at(states, pool, endpoint);
+    if (!c || family > GTM_FAMILY_ANY)
         return (struct gtm_endpoint_state){GTM_HEALTH_UNKNOWN, GTM_ADMIN_AUTO};
-    return (struct gtm_endpoint_state){c->health[family], c->admin};
+    return (struct gtm_endpoint_state){health_of(states, pool, endpoint, family), c->admin};
 }
 
 enum gtm_admin gtm_states_pool_admin(const struct gtm_states *states, size_t pool)
@@ -221,20 +184,48 @@ enum gtm_admin gtm_states_region_admin(const struct gtm_states *states, size_t r
     return region < states->intent->regions_count ? states->region_admin[region] : GTM_ADMIN_AUTO;
 }
 
+unsigned gtm_states_share(const struct gtm_states *states, size_t pool, size_t endpoint,
+                          enum gtm_family family)
+{
+    const struct cell *c = gtm__cell_at(states, pool, endpoint);
+    unsigned best = 0;
+    if (!c || family > GTM_FAMILY_ANY)
+        return GTM_SHARE_FULL;
+    if (family < GTM_FAMILY_COUNT)
+        return c->share[family];
+    const struct gtm_endpoint *ep = &states->intent->pools[pool].endpoints[endpoint];
+    bool host_only = !ep->has_v4 && !ep->has_v6;
+    for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++)
+        if ((host_only || gtm_endpoint_has(ep, f)) && c->share[f] > best)
+            best = c->share[f];
+    return best;
+}
+
 bool gtm_states_serves(const struct gtm_states *states, size_t pool, size_t endpoint,
                        enum gtm_family family)
 {
-    return family < GTM_FAMILY_COUNT && cell_at(states, pool, endpoint) &&
-           gtm_endpoint_has(&states->intent->pools[pool].endpoints[endpoint], family) &&
-           gtm_endpoint_serves(gtm_states_effective(states, pool, endpoint, family));
+    if (family > GTM_FAMILY_ANY || !gtm__cell_at(states, pool, endpoint))
+        return false;
+    const struct gtm_endpoint *ep = &states->intent->pools[pool].endpoints[endpoint];
+    if (family == GTM_FAMILY_ANY && (ep->has_v4 || ep->has_v6))
+        return gtm_states_serves(states, pool, endpoint, GTM_FAMILY_V4) ||
+               gtm_states_serves(states, pool, endpoint, GTM_FAMILY_V6);
+    struct gtm_endpoint_state state = gtm_states_effective(states, pool, endpoint, family);
+    return gtm_endpoint_has(ep, family) && gtm_endpoint_serves(state) &&
+           (state.admin == GTM_ADMIN_UP || gtm_states_share(states, pool, endpoint, family) > 0);
 }
 
 bool gtm_states_last_good(const struct gtm_states *states, size_t pool, size_t endpoint,
                           enum gtm_family family)
 {
-    const struct cell *c = cell_at(states, pool, endpoint);
-    return c && family < GTM_FAMILY_COUNT && ((c->good >> family) & 1) &&
-           gtm_endpoint_has(&states->intent->pools[pool].endpoints[endpoint], family);
+    const struct cell *c = gtm__cell_at(states, pool, endpoint);
+    if (!c || family > GTM_FAMILY_ANY)
+        return false;
+    const struct gtm_endpoint *ep = &states->intent->pools[pool].endpoints[endpoint];
+    if (family == GTM_FAMILY_ANY && (ep->has_v4 || ep->has_v6))
+        return gtm_states_last_good(states, pool, endpoint, GTM_FAMILY_V4) ||
+               gtm_states_last_good(states, pool, endpoint, GTM_FAMILY_V6);
+    return ((c->good >> family) & 1) && gtm_endpoint_has(ep, family);
 }
 
 /* While any endpoint serves, the marks follow; when none does, they stay as the last ones. */
@@ -254,31 +245,51 @@ static void mark_good(struct gtm_states *states, size_t pool, enum gtm_family fa
 
 static void touch(struct gtm_states *states, size_t pool, struct gtm_touched *touched)
 {
-    for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++)
+    for (unsigned f = 0; f < GOODS; f++)
         mark_good(states, pool, f);
     if (touched)
         gtm_touched_add(touched, pool);
+}
+
+/* What answers see of an endpoint. */
+struct effect {
+    bool serves;
+    uint32_t weight;
+};
+
+static struct effect effect_of(const struct gtm_states *states, size_t pool, size_t endpoint,
+                               enum gtm_family family)
+{
+    return (struct effect){gtm_states_serves(states, pool, endpoint, family),
+                           gtm_states_weight(states, SIZE_MAX, pool, endpoint, family)};
+}
+
+static void touch_if(struct gtm_states *states, size_t pool, size_t endpoint,
+                     enum gtm_family family, struct effect was, struct gtm_touched *touched)
+{
+    struct effect now = effect_of(states, pool, endpoint, family);
+    if (now.serves != was.serves || (now.serves && now.weight != was.weight))
+        touch(states, pool, touched);
 }
 
 bool gtm_states_set_health(struct gtm_states *states, size_t pool, size_t endpoint,
                            enum gtm_family family, enum gtm_health health,
                            struct gtm_touched *touched)
 {
-    struct cell *c = cell_at(states, pool, endpoint);
+    struct cell *c = gtm__cell_at(states, pool, endpoint);
     if (!c || family >= GTM_FAMILY_COUNT || health >= GTM_HEALTH_COUNT ||
         c->health[family] == health)
         return false;
-    bool served = gtm_states_serves(states, pool, endpoint, family);
+    struct effect was = effect_of(states, pool, endpoint, family);
     c->health[family] = (uint8_t)health;
-    if (gtm_states_serves(states, pool, endpoint, family) != served)
-        touch(states, pool, touched);
+    touch_if(states, pool, endpoint, family, was, touched);
     return true;
 }
 
 bool gtm_states_set_admin(struct gtm_states *states, size_t pool, size_t endpoint,
                           enum gtm_admin admin, struct gtm_touched *touched)
 {
-    struct cell *c = cell_at(states, pool, endpoint);
+    struct cell *c = gtm__cell_at(states, pool, endpoint);
     if (!c || admin >= GTM_ADMIN_COUNT || c->admin == admin)
         return false;
     enum gtm_admin was = gtm_states_effective(states, pool, endpoint, GTM_FAMILY_V4).admin;
@@ -323,8 +334,115 @@ bool gtm_states_set_region_admin(struct gtm_states *states, size_t region, enum 
 void gtm_states_set_last_good(struct gtm_states *states, size_t pool, size_t endpoint,
                               enum gtm_family family, bool good)
 {
-    struct cell *c = cell_at(states, pool, endpoint);
-    if (!c || family >= GTM_FAMILY_COUNT)
+    struct cell *c = gtm__cell_at(states, pool, endpoint);
+    if (!c || family > GTM_FAMILY_ANY)
         return;
     c->good = (uint8_t)((c->good & ~(1u << family)) | (good ? 1u << family : 0));
+}
+
+bool gtm_states_set_share(struct gtm_states *states, size_t pool, size_t endpoint,
+                          enum gtm_family family, unsigned share, struct gtm_touched *touched)
+{
+    struct cell *c = gtm__cell_at(states, pool, endpoint);
+    bool changed = false;
+    if (share > GTM_SHARE_FULL)
+        share = GTM_SHARE_FULL;
+    for (unsigned f = 0; c && f < GTM_FAMILY_COUNT; f++) {
+        if ((family != GTM_FAMILY_ANY && family != f) || c->share[f] == share)
+            continue;
+        /* a host alone has no family of its own: its effect shows in any */
+        struct effect was = effect_of(states, pool, endpoint, f);
+        struct effect any = effect_of(states, pool, endpoint, GTM_FAMILY_ANY);
+        c->share[f] = (uint16_t)share;
+        touch_if(states, pool, endpoint, f, was, touched);
+        touch_if(states, pool, endpoint, GTM_FAMILY_ANY, any, touched);
+        changed = true;
+    }
+    return changed;
+}
+
+/* Where the shed of a region stands. */
+static struct cell *shed_at(const struct gtm_states *states, size_t pool, size_t region)
+{
+    const struct gtm_pool *p = &states->intent->pools[pool];
+    for (size_t e = 0; e < p->endpoints_count; e++)
+        if (p->endpoints[e].region == region)
+            return &states->cells[states->first[pool] + e];
+    return NULL;
+}
+
+bool gtm_states_set_shed(struct gtm_states *states, size_t pool, size_t region, unsigned shed,
+                         struct gtm_touched *touched)
+{
+    struct cell *c = pool < states->intent->pools_count ? shed_at(states, pool, region) : NULL;
+    if (shed > GTM_SHARE_FULL)
+        shed = GTM_SHARE_FULL;
+    if (!c || c->shed == shed)
+        return false;
+    states->sheds[pool] = (uint16_t)(states->sheds[pool] + (shed > 0) - (c->shed > 0));
+    c->shed = (uint16_t)shed;
+    if (touched)
+        gtm_touched_add(touched, pool);
+    return true;
+}
+
+unsigned gtm_states_shed(const struct gtm_states *states, size_t pool, size_t region)
+{
+    if (gtm_states_sheds(states, pool) == 0)
+        return 0;
+    const struct cell *c = shed_at(states, pool, region);
+    return c ? c->shed : 0;
+}
+
+unsigned gtm_states_sheds(const struct gtm_states *states, size_t pool)
+{
+    return pool < states->intent->pools_count ? states->sheds[pool] : 0;
+}
+
+int gtm_states_set_balance(struct gtm_states *states, size_t policy, const uint32_t *weights,
+                           size_t count, struct gtm_touched *touched)
+{
+    const struct gtm_intent *intent = states->intent;
+    if (policy >= intent->policies_count || !intent->policies[policy].has_pool)
+        return GTM_EINVAL;
+    if (weights && count != gtm__balance_count(intent, policy))
+        return GTM_EINVAL;
+    uint32_t *was = states->balance[policy];
+    uint32_t *copy = weights ? gtm_calloc(count, sizeof(*copy)) : NULL;
+    if (weights && !copy)
+        return GTM_ENOMEM;
+    for (size_t e = 0; copy && e < count; e++)
+        copy[e] = weights[e] == 0 ? 1 : weights[e] > UINT16_MAX ? UINT16_MAX : weights[e];
+    bool same = was && copy ? memcmp(was, copy, count * sizeof(*copy)) == 0 : was == copy;
+    gtm_free(was);
+    states->balance[policy] = copy;
+    if (!same && touched)
+        gtm_touched_add(touched, intent->policies[policy].pool);
+    return GTM_OK;
+}
+
+const uint32_t *gtm_states_balance(const struct gtm_states *states, size_t policy)
+{
+    return policy < states->intent->policies_count ? states->balance[policy] : NULL;
+}
+
+uint32_t gtm_states_weight(const struct gtm_states *states, size_t policy, size_t pool,
+                           size_t endpoint, enum gtm_family family)
+{
+    if (family > GTM_FAMILY_ANY || !gtm__cell_at(states, pool, endpoint))
+        return 0;
+    const struct gtm_pool *p = &states->intent->pools[pool];
+    const uint32_t *balance = gtm_states_balance(states, policy);
+    uint32_t weight = p->endpoints[endpoint].weight;
+    if (weight == 0)
+        return 0;
+    if (balance && states->intent->policies[policy].pool == pool)
+        weight = balance[endpoint];
+    struct gtm_endpoint_state state = gtm_states_effective(states, pool, endpoint, family);
+    unsigned share = gtm_states_share(states, pool, endpoint, family);
+    uint64_t scaled =
+        (uint64_t)weight * (state.admin == GTM_ADMIN_UP || share == 0 ? GTM_SHARE_FULL : share);
+    if (state.health == GTM_HEALTH_DEGRADED && p->degraded_weight < 1)
+        scaled = (uint64_t)((double)scaled * (p->degraded_weight > 0 ? p->degraded_weight : 0));
+    return scaled == 0 ? 1 : (uint32_t)scaled;
 }

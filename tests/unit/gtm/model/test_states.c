@@ -28,6 +28,7 @@ static struct gtm_intent *two_pools(void)
     build_endpoint(in, www, "www-us", us, "192.0.2.1", "2001:db8::1", 100);
     build_endpoint(in, www, "www-eu", eu, "192.0.2.2", NULL, 100);
     build_endpoint(in, api, "api-eu", eu, "192.0.2.3", "2001:db8::3", 100);
+    build_policy(in, "even", GTM_STEER_EWMA, (int)www);
     return in;
 }
 
@@ -208,6 +209,153 @@ static void saved_marks_are_restored(void **state)
     assert_true(gtm_states_last_good(f->states, 0, 0, GTM_FAMILY_V4));
 }
 
+static void a_share_weighs_and_zero_holds(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(gtm_states_weight(f->states, SIZE_MAX, 0, 0, GTM_FAMILY_V4), 100 * 1000);
+    assert_true(gtm_states_set_share(f->states, 0, 0, GTM_FAMILY_V4, 250, &f->touched));
+    assert_int_equal(f->touched.count, 1);
+    assert_int_equal(gtm_states_weight(f->states, SIZE_MAX, 0, 0, GTM_FAMILY_V4), 25 * 1000);
+    assert_int_equal(gtm_states_weight(f->states, SIZE_MAX, 0, 0, GTM_FAMILY_V6), 100 * 1000);
+    assert_false(gtm_states_set_share(f->states, 0, 0, GTM_FAMILY_V4, 250, &f->touched));
+    gtm_touched_clear(&f->touched);
+    assert_true(gtm_states_set_share(f->states, 0, 0, GTM_FAMILY_V4, 0, &f->touched));
+    assert_int_equal(f->touched.count, 1);
+    assert_false(gtm_states_serves(f->states, 0, 0, GTM_FAMILY_V4));
+    assert_false(gtm_states_last_good(f->states, 0, 0, GTM_FAMILY_V4));
+    assert_true(gtm_states_serves(f->states, 0, 0, GTM_FAMILY_ANY)); /* by its IPv6 */
+    gtm_states_set_admin(f->states, 0, 0, GTM_ADMIN_UP, NULL);
+    assert_true(gtm_states_serves(f->states, 0, 0, GTM_FAMILY_V4));
+    gtm_states_set_share(f->states, 0, 0, GTM_FAMILY_V4, 10, NULL);
+    assert_int_equal(gtm_states_weight(f->states, SIZE_MAX, 0, 0, GTM_FAMILY_V4), 100 * 1000);
+    /* held already by an order: the share changes nothing for users */
+    gtm_states_set_admin(f->states, 0, 0, GTM_ADMIN_DOWN, NULL);
+    gtm_touched_clear(&f->touched);
+    assert_true(gtm_states_set_share(f->states, 0, 0, GTM_FAMILY_V4, 20, &f->touched));
+    assert_int_equal(f->touched.count, 0);
+    assert_true(gtm_states_set_share(f->states, 0, 0, GTM_FAMILY_ANY, 77777, NULL));
+    assert_int_equal(gtm_states_share(f->states, 0, 0, GTM_FAMILY_V4), GTM_SHARE_FULL);
+    assert_false(gtm_states_set_share(f->states, 0, 7, GTM_FAMILY_V4, 20, &f->touched));
+}
+
+static void degraded_weighs_less(void **state)
+{
+    struct fixture *f = *state;
+    f->intent->pools[0].degraded_weight = 0.5;
+    gtm_states_set_health(f->states, 0, 0, GTM_FAMILY_V4, GTM_HEALTH_UP, &f->touched);
+    assert_int_equal(f->touched.count, 0);
+    gtm_states_set_health(f->states, 0, 0, GTM_FAMILY_V4, GTM_HEALTH_DEGRADED, &f->touched);
+    assert_int_equal(f->touched.count, 1);
+    assert_int_equal(gtm_states_weight(f->states, SIZE_MAX, 0, 0, GTM_FAMILY_V4), 50 * 1000);
+    gtm_states_set_share(f->states, 0, 0, GTM_FAMILY_V4, 100, NULL);
+    assert_int_equal(gtm_states_weight(f->states, SIZE_MAX, 0, 0, GTM_FAMILY_V4), 5 * 1000);
+    f->intent->pools[0].degraded_weight = 0;
+    assert_int_equal(gtm_states_weight(f->states, SIZE_MAX, 0, 0, GTM_FAMILY_V4), 1);
+    f->intent->pools[0].endpoints[0].weight = 0;
+    assert_int_equal(gtm_states_weight(f->states, SIZE_MAX, 0, 0, GTM_FAMILY_V4), 0);
+}
+
+static void any_family_is_the_best_one(void **state)
+{
+    struct fixture *f = *state;
+    char host[] = "cdn.example";
+    gtm_states_set_health(f->states, 0, 0, GTM_FAMILY_V4, GTM_HEALTH_DOWN, NULL);
+    assert_int_equal(gtm_states_get(f->states, 0, 0, GTM_FAMILY_ANY).health, GTM_HEALTH_UNKNOWN);
+    gtm_states_set_health(f->states, 0, 0, GTM_FAMILY_V6, GTM_HEALTH_UP, NULL);
+    assert_int_equal(gtm_states_effective(f->states, 0, 0, GTM_FAMILY_ANY).health, GTM_HEALTH_UP);
+    gtm_states_set_health(f->states, 0, 1, GTM_FAMILY_V4, GTM_HEALTH_DOWN, NULL);
+    assert_false(gtm_states_serves(f->states, 0, 1, GTM_FAMILY_ANY)); /* it has no other */
+    /* only a host */
+    f->intent->pools[0].endpoints[1].host = host;
+    f->intent->pools[0].endpoints[1].has_v4 = false;
+    assert_true(gtm_states_serves(f->states, 0, 1, GTM_FAMILY_ANY));
+    assert_false(gtm_states_serves(f->states, 0, 1, GTM_FAMILY_V4));
+    gtm_states_set_health(f->states, 0, 0, GTM_FAMILY_V6, GTM_HEALTH_DOWN, NULL);
+    assert_true(gtm_states_last_good(f->states, 0, 1, GTM_FAMILY_ANY));
+    gtm_touched_clear(&f->touched);
+    assert_true(gtm_states_set_share(f->states, 0, 1, GTM_FAMILY_ANY, 0, &f->touched));
+    assert_int_equal(f->touched.count, 1);
+    assert_false(gtm_states_serves(f->states, 0, 1, GTM_FAMILY_ANY));
+    f->intent->pools[0].endpoints[1].host = NULL;
+}
+
+static void sheds_stand_by_region(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(gtm_states_set_shed(f->states, 0, 1, 300, &f->touched));
+    assert_int_equal(f->touched.count, 1);
+    assert_false(gtm_states_set_shed(f->states, 0, 1, 300, &f->touched));
+    assert_int_equal(gtm_states_shed(f->states, 0, 1), 300);
+    assert_int_equal(gtm_states_shed(f->states, 0, 0), 0);
+    assert_int_equal(gtm_states_shed(f->states, 1, 1), 0);
+    assert_int_equal(gtm_states_sheds(f->states, 0), 1);
+    assert_false(gtm_states_set_shed(f->states, 1, 0, 300, &f->touched)); /* api is not in us */
+    assert_false(gtm_states_set_shed(f->states, 5, 0, 300, &f->touched));
+    assert_true(gtm_states_set_shed(f->states, 0, 1, 0, &f->touched));
+    assert_int_equal(gtm_states_sheds(f->states, 0), 0);
+}
+
+static void balanced_weights_replace_the_configured(void **state)
+{
+    struct fixture *f = *state;
+    unsigned p = 0;
+    struct gtm_states *s = gtm_states_new(f->intent);
+    static const uint32_t weights[2] = {300, 0};
+    assert_int_equal(gtm_states_set_balance(s, p, weights, 3, NULL), GTM_EINVAL);
+    assert_int_equal(gtm_states_set_balance(s, p + 1, weights, 2, NULL), GTM_EINVAL);
+    assert_int_equal(gtm_states_set_balance(s, p, weights, 2, &f->touched), 0);
+    assert_int_equal(f->touched.count, 1);
+    gtm_touched_clear(&f->touched);
+    assert_int_equal(gtm_states_set_balance(s, p, weights, 2, &f->touched), 0);
+    assert_int_equal(f->touched.count, 0);
+    assert_int_equal(gtm_states_weight(s, p, 0, 0, GTM_FAMILY_V4), 300 * 1000);
+    assert_int_equal(gtm_states_weight(s, p, 0, 1, GTM_FAMILY_V4), 1000); /* never a standby */
+    assert_int_equal(gtm_states_weight(s, p, 1, 0, GTM_FAMILY_V4), 100 * 1000);
+    struct gtm_states *clone = gtm_states_clone(s);
+    assert_int_equal(gtm_states_set_balance(s, p, NULL, 0, &f->touched), 0);
+    assert_int_equal(f->touched.count, 1);
+    assert_int_equal(gtm_states_weight(s, p, 0, 0, GTM_FAMILY_V4), 100 * 1000);
+    assert_int_equal(gtm_states_weight(clone, p, 0, 0, GTM_FAMILY_V4), 300 * 1000);
+    gtm_states_free(clone);
+    gtm_states_free(s);
+}
+
+static void a_reload_keeps_shares_sheds_and_balance(void **state)
+{
+    struct fixture *f = *state;
+    unsigned p = 0;
+    struct gtm_states *was = gtm_states_new(f->intent);
+    static const uint32_t weights[2] = {300, 100};
+    gtm_states_set_share(was, 0, 0, GTM_FAMILY_V4, 250, NULL);
+    gtm_states_set_share(was, 0, 0, GTM_FAMILY_V6, 350, NULL);
+    gtm_states_set_shed(was, 0, 1, 300, NULL);
+    assert_int_equal(gtm_states_set_balance(was, p, weights, 2, NULL), 0);
+    struct gtm_intent *in = moved();
+    build_policy(in, "other", GTM_STEER_EWMA, 1);
+    p = build_policy(in, "even", GTM_STEER_EWMA, 1);
+    struct gtm_states *now = gtm_states_new(in);
+    gtm_states_carry(now, was);
+    assert_int_equal(gtm_states_share(now, 1, 2, GTM_FAMILY_V4), 1000); /* a new address */
+    assert_int_equal(gtm_states_share(now, 1, 2, GTM_FAMILY_V6), 350);
+    assert_int_equal(gtm_states_shed(now, 1, 0), 300); /* eu */
+    assert_int_equal(gtm_states_shed(now, 1, 1), 0);
+    assert_int_equal(gtm_states_shed(now, 0, 0), 0);
+    assert_null(gtm_states_balance(now, p - 1));
+    const uint32_t *kept = gtm_states_balance(now, p);
+    assert_non_null(kept);
+    assert_int_equal(kept[2], 300);
+    assert_int_equal(kept[1], 100);
+    assert_int_equal(kept[0], 200); /* new: 100, in the scale of 400 for 200 */
+    in->policies[p].steer = GTM_STEER_NEAREST;
+    struct gtm_states *other = gtm_states_new(in);
+    gtm_states_carry(other, was);
+    assert_null(gtm_states_balance(other, p));
+    gtm_states_free(other);
+    gtm_states_free(was);
+    gtm_states_free(now);
+    build_free(in);
+}
+
 static void no_memory_is_an_answer(void **state)
 {
     struct fixture *f = *state;
@@ -223,7 +371,7 @@ static void no_memory_is_an_answer(void **state)
             gtm_touched_fini(&touched);
         gtm_states_free(clone);
     }
-    assert_int_equal(failed, 7); /* five arrays of the clone, two of touched */
+    assert_int_equal(failed, 9); /* seven arrays of the clone, two of touched */
 }
 
 int main(void)
@@ -238,6 +386,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_clone_is_its_own, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reload_forgets_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(saved_marks_are_restored, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_share_weighs_and_zero_holds, setup, teardown),
+        cmocka_unit_test_setup_teardown(degraded_weighs_less, setup, teardown),
+        cmocka_unit_test_setup_teardown(any_family_is_the_best_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(sheds_stand_by_region, setup, teardown),
+        cmocka_unit_test_setup_teardown(balanced_weights_replace_the_configured, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_reload_keeps_shares_sheds_and_balance, setup, teardown),
         cmocka_unit_test_setup_teardown(no_memory_is_an_answer, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
