@@ -5,39 +5,14 @@
  */
 #include "dns/server.h"
 
-#include "dns/socket.h"
-#include "dns/stream.h"
-#include "dns/udp.h"
+#include "dns/server_int.h"
 #include "gtm/base/mem.h"
 #include "gtm/base/rcu.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
-
-#define THREADS_MAX 256
-
-struct retired {
-    struct retired *next;
-    struct dns_view *view;
-};
-
-struct dns_server {
-    struct dns_view *view; /* published; read through RCU */
-    pthread_mutex_t lock;  /* view's writers and readers that want a reference; the list */
-    pthread_cond_t wake;
-    struct retired *retired;
-    bool closing, reclaiming;
-    pthread_t reclaimer;
-
-    uint16_t *ports;
-    size_t listen_count;
-    struct dns_udp_worker **udp;
-    size_t udp_count;
-    struct dns_stream *stream;
-};
 
 /* ---- old views ---- */
 
@@ -47,7 +22,7 @@ static void *reclaim(void *arg)
 
     pthread_mutex_lock(&s->lock);
     while (!s->closing || s->retired != NULL) {
-        struct retired *list = s->retired;
+        struct dns_retired *list = s->retired;
         if (list == NULL) {
             pthread_cond_wait(&s->wake, &s->lock);
             continue;
@@ -56,7 +31,7 @@ static void *reclaim(void *arg)
         pthread_mutex_unlock(&s->lock);
         gtm_rcu_synchronize();
         while (list != NULL) {
-            struct retired *next = list->next;
+            struct dns_retired *next = list->next;
             dns_view_unref(list->view);
             gtm_free(list);
             list = next;
@@ -69,13 +44,13 @@ static void *reclaim(void *arg)
 
 void dns_server_publish(struct dns_server *server, struct dns_view *view)
 {
-    struct retired *r = gtm_malloc(sizeof(*r));
+    struct dns_retired *r = gtm_malloc(sizeof(*r));
 
     pthread_mutex_lock(&server->lock);
     struct dns_view *old = server->view;
     gtm_rcu_publish(&server->view, view);
     if (old != NULL && r != NULL) {
-        *r = (struct retired){server->retired, old};
+        *r = (struct dns_retired){server->retired, old};
         server->retired = r;
         r = NULL;
         pthread_cond_signal(&server->wake);
@@ -99,112 +74,6 @@ struct dns_view *dns_server_view(struct dns_server *server)
 
 /* ---- set-up ---- */
 
-/* The n-th core this process may use, -1 when that cannot be known. */
-static int nth_cpu(unsigned n)
-{
-    cpu_set_t set;
-
-    if (sched_getaffinity(0, sizeof(set), &set) != 0)
-        return -1;
-    n %= (unsigned)CPU_COUNT(&set);
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET((unsigned)cpu, &set) && n-- == 0)
-            return cpu;
-    return -1;
-}
-
-static unsigned core_count(void)
-{
-    cpu_set_t set;
-
-    if (sched_getaffinity(0, sizeof(set), &set) != 0)
-        return 1;
-    return (unsigned)CPU_COUNT(&set);
-}
-
-static int open_udp(struct dns_server *s, const struct dns_listen *listen, unsigned threads,
-                    struct gtm_error *err)
-{
-    for (unsigned t = 0; t < threads; t++) {
-        struct dns_udp_opts opts = {.cpu = nth_cpu(t), .view = &s->view};
-        int rc = dns__socket_udp(listen, &opts.fd, &opts.wildcard, err);
-        if (rc != 0)
-            return rc;
-        struct dns_udp_worker *w = dns_udp_worker_new(&opts, err);
-        if (w == NULL)
-            return err->code;
-        s->udp[s->udp_count++] = w;
-    }
-    return 0;
-}
-
-/* Port 0: TCP chooses a free one and UDP follows; when UDP's is taken, another is tried. */
-static int open_pair(struct dns_server *s, struct dns_listen *listen, unsigned threads,
-                     int *ret_tcp, struct gtm_error *err)
-{
-    bool any = dns__socket_port(listen) == 0;
-    int rc = GTM_EEXIST;
-
-    for (int tries = 0; rc == GTM_EEXIST && tries < (any ? 32 : 1); tries++) {
-        size_t before = s->udp_count;
-        if (any)
-            dns__socket_set_port(listen, 0);
-        rc = dns__socket_tcp(listen, ret_tcp, err);
-        if (rc != 0)
-            return rc;
-        rc = open_udp(s, listen, threads, err);
-        if (rc == 0)
-            break;
-        close(*ret_tcp);
-        *ret_tcp = -1;
-        while (s->udp_count > before)
-            dns_udp_worker_free(s->udp[--s->udp_count]);
-    }
-    return rc;
-}
-
-static int open_all(struct dns_server *s, const struct dns_server_opts *opts, struct gtm_error *err)
-{
-    unsigned threads = opts->threads > 0 ? opts->threads : core_count();
-    if (threads > THREADS_MAX)
-        threads = THREADS_MAX;
-    s->udp = gtm_calloc(opts->listen_count * threads, sizeof(struct dns_udp_worker *));
-    s->ports = gtm_calloc(opts->listen_count, sizeof(*s->ports));
-    int *tcp = gtm_malloc(opts->listen_count * sizeof(*tcp));
-    int rc = 0;
-    size_t n = 0;
-
-    if (s->udp == NULL || s->ports == NULL || tcp == NULL) {
-        gtm_error_set(err, GTM_ENOMEM, "no memory for sockets");
-        rc = GTM_ENOMEM;
-    }
-    for (; rc == 0 && n < opts->listen_count; n++) {
-        struct dns_listen listen = opts->listen[n];
-        if (n > 0 && dns__socket_port(&listen) == 0)
-            dns__socket_set_port(&listen, s->ports[0]);
-        rc = open_pair(s, &listen, threads, &tcp[n], err);
-        if (rc != 0)
-            break;
-        s->ports[n] = dns__socket_port(&listen);
-    }
-    s->listen_count = n;
-    struct dns_stream_opts stream = {.fds = tcp,
-                                     .fds_count = n,
-                                     .max_clients =
-                                         opts->tcp_max_clients ? opts->tcp_max_clients : 1000,
-                                     .idle_ms = opts->tcp_idle_ms ? opts->tcp_idle_ms : 10000,
-                                     .view = &s->view};
-    if (rc == 0) {
-        s->stream = dns_stream_new(&stream, err);
-        rc = s->stream == NULL ? err->code : 0;
-    } else {
-        while (n > 0)
-            close(tcp[--n]);
-    }
-    gtm_free(tcp);
-    return rc;
-}
-
 struct dns_server *dns_server_new(const struct dns_server_opts *opts, struct gtm_error *err)
 {
     struct gtm_error local = {0};
@@ -215,12 +84,14 @@ struct dns_server *dns_server_new(const struct dns_server_opts *opts, struct gtm
     if (s == NULL || opts->listen_count == 0) {
         gtm_error_set(err, s == NULL ? GTM_ENOMEM : GTM_EINVAL, "no %s",
                       s == NULL ? "memory for a server" : "address to listen on");
+        for (size_t i = 0; i < opts->inherited_count; i++)
+            close(opts->inherited[i]);
         gtm_free(s);
         return NULL;
     }
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->wake, NULL);
-    if (open_all(s, opts, err) != 0) {
+    if (dns__server_open(s, opts, err) != 0) {
         dns_server_free(s);
         return NULL;
     }
@@ -266,7 +137,36 @@ uint16_t dns_server_port(const struct dns_server *server, size_t i)
     return i < server->listen_count ? server->ports[i] : 0;
 }
 
+uint16_t dns_server_tls_port(const struct dns_server *server, size_t i)
+{
+    return i < server->tls_count ? server->tls_ports[i] : 0;
+}
+
+size_t dns_server_export_fds(const struct dns_server *server, struct dns_socket *ret, size_t max)
+{
+    size_t n = server->sockets_count < max ? server->sockets_count : max;
+
+    if (n > 0)
+        memcpy(ret, server->sockets, n * sizeof(*ret));
+    return server->sockets_count;
+}
+
 /* ---- the end ---- */
+
+void dns_server_drain(struct dns_server *server, unsigned deadline_ms)
+{
+    for (size_t i = 0; i < server->udp_count; i++)
+        dns_udp_worker_drain(server->udp[i]);
+    dns_stream_drain(server->stream, deadline_ms);
+}
+
+bool dns_server_drained(const struct dns_server *server)
+{
+    for (size_t i = 0; i < server->udp_count; i++)
+        if (!dns_udp_worker_ended(server->udp[i]))
+            return false;
+    return dns_stream_drained(server->stream);
+}
 
 void dns_server_stop(struct dns_server *server)
 {
@@ -296,7 +196,7 @@ void dns_server_free(struct dns_server *server)
     if (server->stream != NULL)
         dns_stream_free(server->stream);
     while (server->retired != NULL) { /* published without ever being started */
-        struct retired *next = server->retired->next;
+        struct dns_retired *next = server->retired->next;
         dns_view_unref(server->retired->view);
         gtm_free(server->retired);
         server->retired = next;
@@ -304,6 +204,8 @@ void dns_server_free(struct dns_server *server)
     dns_view_unref(server->view);
     gtm_free(server->udp);
     gtm_free(server->ports);
+    gtm_free(server->tls_ports);
+    gtm_free(server->sockets);
     pthread_cond_destroy(&server->wake);
     pthread_mutex_destroy(&server->lock);
     gtm_free(server);

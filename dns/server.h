@@ -11,6 +11,7 @@
 #include "gtm/base/err.h"
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -20,12 +21,30 @@ struct dns_listen {
     socklen_t addr_len;
 };
 
+enum dns_socket_kind { DNS_SOCKET_UDP = 0, DNS_SOCKET_TCP, DNS_SOCKET_TLS };
+/* A bound socket of the server. */
+struct dns_socket {
+    int fd;
+    enum dns_socket_kind kind;
+    struct dns_listen at; /* with the port that was bound */
+};
+
 struct dns_server_opts {
     const struct dns_listen *listen;
     size_t listen_count;
-    unsigned threads;         /* UDP workers per address; 0 = one per core */
-    unsigned tcp_max_clients; /* 0 = 1,000 */
-    unsigned tcp_idle_ms;     /* 0 = 10,000 */
+    const struct dns_listen *tls_listen; /* DNS over TLS (RFC 7858) */
+    size_t tls_listen_count;
+    const char *tls_cert, *tls_key; /* paths of PEM files, a chain and its key; with tls_listen */
+    unsigned threads;               /* UDP workers per address; 0 = one per core */
+    unsigned tcp_max_clients;       /* TCP and TLS; 0 = 1,000 */
+    unsigned tcp_per_client;        /* of one IPv4 address or IPv6 /56; 0 = 100 */
+    unsigned tcp_idle_ms;           /* 0 = 10,000 */
+    /* Sockets that another process handed over (dns_server_export_fds there, SCM_RIGHTS): those
+     * bound to one of the addresses above are used instead of new ones, every one of the UDP
+     * sockets too, even when there are more than `threads`; the others are closed. Taken, also when
+     * dns_server_new fails. What they are is asked of the kernel, so a wrong one does no harm. */
+    const int *inherited;
+    size_t inherited_count;
 };
 
 struct dns_server;
@@ -45,6 +64,19 @@ void dns_server_counters(const struct dns_server *server, struct dns_counters *r
 unsigned dns_server_tcp_clients(const struct dns_server *server);
 /* The port bound (host order) of listen address i. */
 uint16_t dns_server_port(const struct dns_server *server, size_t i);
+uint16_t dns_server_tls_port(const struct dns_server *server, size_t i);
+
+/* Hand-over: all bound sockets, at most max of them; returns how many there are. The descriptors
+ * stay the server's; duplicate them or send them on (SCM_RIGHTS takes 253 at a time). The process
+ * that takes them must read every UDP socket: each has its own queue. */
+size_t dns_server_export_fds(const struct dns_server *server, struct dns_socket *ret, size_t max);
+/* Begins to end without losing a query, once another process reads the same sockets (or the
+ * service ends): workers answer the datagrams they have read and read no more; no connection is
+ * accepted; clients that are connected are served until they have been silent for half a second,
+ * or for deadline_ms at most. Does not wait; views may still be published. Not to be undone. */
+void dns_server_drain(struct dns_server *server, unsigned deadline_ms);
+/* Has all that ended? Then dns_server_stop will not wait. */
+bool dns_server_drained(const struct dns_server *server);
 /* Stops workers and closes sockets; then free. NULL is fine. */
 void dns_server_stop(struct dns_server *server);
 void dns_server_free(struct dns_server *server);

@@ -70,7 +70,7 @@ static int fail(int fd, const struct dns_listen *listen, const char *proto, cons
                          hint);
 }
 
-static bool is_wildcard(const struct dns_listen *listen)
+bool dns__socket_wildcard(const struct dns_listen *listen)
 {
     if (listen->addr.ss_family == AF_INET)
         return ((const struct sockaddr_in *)(const void *)&listen->addr)->sin_addr.s_addr ==
@@ -94,7 +94,7 @@ int dns__socket_udp(const struct dns_listen *listen, int *ret_fd, bool *ret_wild
 
     if (fd < 0)
         return fail(fd, listen, "UDP", "open", err);
-    *ret_wildcard = is_wildcard(listen);
+    *ret_wildcard = dns__socket_wildcard(listen);
     if (set(fd, SOL_SOCKET, SO_REUSEPORT, 1) != 0 ||
         (v6 && set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) != 0) ||
         (*ret_wildcard &&
@@ -131,4 +131,35 @@ int dns__socket_tcp(struct dns_listen *at, int *ret_fd, struct gtm_error *err)
     at->addr = bound;
     *ret_fd = fd;
     return 0;
+}
+
+bool dns__socket_bound(int fd, int type, struct dns_listen *ret)
+{
+    int is = 0, listening = 0;
+    socklen_t len = sizeof(is);
+
+    *ret = (struct dns_listen){.addr_len = sizeof(ret->addr)};
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &is, &len) != 0 || is != type)
+        return false;
+    len = sizeof(listening);
+    if (type == SOCK_STREAM &&
+        (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) != 0 || !listening))
+        return false;
+    return getsockname(fd, (struct sockaddr *)&ret->addr, &ret->addr_len) == 0 &&
+           (ret->addr.ss_family == AF_INET || ret->addr.ss_family == AF_INET6) &&
+           dns__socket_port(ret) != 0;
+}
+
+bool dns__socket_same(const struct dns_listen *want, const struct dns_listen *bound)
+{
+    if (want->addr.ss_family != bound->addr.ss_family ||
+        (dns__socket_port(want) != 0 && dns__socket_port(want) != dns__socket_port(bound)))
+        return false;
+    if (want->addr.ss_family == AF_INET) {
+        const struct sockaddr_in *a = (const void *)&want->addr, *b = (const void *)&bound->addr;
+        return a->sin_addr.s_addr == b->sin_addr.s_addr;
+    }
+    const struct sockaddr_in6 *a = (const void *)&want->addr, *b = (const void *)&bound->addr;
+    return memcmp(&a->sin6_addr, &b->sin6_addr, sizeof(a->sin6_addr)) == 0 &&
+           (a->sin6_scope_id == 0 || a->sin6_scope_id == b->sin6_scope_id);
 }

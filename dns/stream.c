@@ -38,6 +38,7 @@
 #define PROGRESS_BYTES    (16u << 10) /* a slow reader takes that much in idle_ms, or all */
 #define ACCEPTS           64          /* of one socket before others have their turn */
 #define ACCEPT_PAUSE_MS   100         /* after descriptors ran out with no client to close */
+#define DRAIN_IDLE_MS     500         /* silence after which a client may go when draining */
 #define PAD_BYTES         16          /* dns_query_prepare may read eight octets behind the end */
 
 struct client {
@@ -55,8 +56,8 @@ struct client {
 struct dns_stream {
     struct event_base *base;
     struct event **accepts; /* one for each listening socket */
-    int *fds;
-    size_t fds_count;
+    struct dns_stream_socket *sockets;
+    size_t sockets_count;
     struct event *wake_event, *idle_timer, *accept_timer;
     int wake_fd;
     unsigned max_clients, idle_ms;
@@ -64,6 +65,10 @@ struct dns_stream {
     struct client *oldest, *newest;
     size_t out_total; /* octets waiting to be sent to all clients */
     atomic_uint clients;
+    atomic_bool stopping, ended;
+    atomic_uint drain_ms; /* asked to drain: how long at most, 0 = not asked */
+    uint64_t drain_until_ms;
+    bool draining;
     bool running;
     pthread_t thread;
     struct dns_answerer answerer;
@@ -121,9 +126,12 @@ static void arm_idle_timer(struct dns_stream *s)
 {
     if (!s->oldest) {
         event_del(s->idle_timer);
+        atomic_store(&s->ended, s->draining);
         return;
     }
     uint64_t now = now_ms(), due = s->oldest->last_ms + s->idle_ms;
+    if (s->draining && s->drain_until_ms < due)
+        due = s->drain_until_ms;
     uint64_t wait = due > now ? due - now : 1;
     struct timeval tv = {(time_t)(wait / 1000), (suseconds_t)(wait % 1000 * 1000)};
     event_add(s->idle_timer, &tv);
@@ -135,7 +143,8 @@ static void on_idle_timer(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct dns_stream *s = arg;
     uint64_t now = now_ms();
-    while (s->oldest && now - s->oldest->last_ms >= s->idle_ms)
+    bool over = s->draining && now >= s->drain_until_ms;
+    while (s->oldest && (over || now - s->oldest->last_ms >= s->idle_ms))
         close_client(s->oldest);
     arm_idle_timer(s);
 }
@@ -312,7 +321,7 @@ static bool make_room(struct dns_stream *s)
         close_client(s->oldest);
         return true;
     }
-    for (size_t i = 0; i < s->fds_count; i++)
+    for (size_t i = 0; i < s->sockets_count; i++)
         event_del(s->accepts[i]);
     struct timeval tv = {0, ACCEPT_PAUSE_MS * 1000};
     event_add(s->accept_timer, &tv);
@@ -324,7 +333,7 @@ static void on_accept_timer(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     struct dns_stream *s = arg;
-    for (size_t i = 0; i < s->fds_count; i++)
+    for (size_t i = 0; i < s->sockets_count; i++)
         event_add(s->accepts[i], NULL);
 }
 
@@ -348,12 +357,29 @@ static void on_accept(evutil_socket_t listener, short what, void *arg)
 
 /* ---- life ---- */
 
+static void begin_drain(struct dns_stream *s, unsigned ms)
+{
+    s->draining = true;
+    s->drain_until_ms = now_ms() + ms;
+    if (s->idle_ms > DRAIN_IDLE_MS)
+        s->idle_ms = DRAIN_IDLE_MS;
+    event_del(s->accept_timer);
+    for (size_t i = 0; i < s->sockets_count; i++)
+        event_del(s->accepts[i]);
+    arm_idle_timer(s);
+}
+
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
-    (void)fd;
     (void)what;
     struct dns_stream *s = arg;
-    event_base_loopbreak(s->base);
+    uint64_t count;
+    (void)!read(fd, &count, sizeof(count));
+    unsigned ms = atomic_load(&s->drain_ms);
+    if (atomic_load(&s->stopping))
+        event_base_loopbreak(s->base);
+    else if (ms > 0 && !s->draining)
+        begin_drain(s, ms);
 }
 
 static void *run(void *arg)
@@ -385,7 +411,7 @@ static int new_events(struct dns_stream *s)
 {
     s->base = new_base();
     s->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    s->accepts = gtm_calloc(s->fds_count, sizeof(struct event *));
+    s->accepts = gtm_calloc(s->sockets_count, sizeof(struct event *));
     if (!s->base || s->wake_fd < 0 || !s->accepts)
         return GTM_ENOMEM;
     s->wake_event = event_new(s->base, s->wake_fd, EV_READ, on_wake, s);
@@ -393,13 +419,13 @@ static int new_events(struct dns_stream *s)
     s->accept_timer = event_new(s->base, -1, 0, on_accept_timer, s);
     if (!s->wake_event || !s->idle_timer || !s->accept_timer || event_add(s->wake_event, NULL) != 0)
         return GTM_ENOMEM;
-    for (size_t i = 0; i < s->fds_count; i++) {
+    for (size_t i = 0; i < s->sockets_count; i++) {
         int one =
             1; /* accepted sockets inherit both: an answer never waits for an acknowledgement */
         int sndbuf = SEND_BUFFER_BYTES;
-        (void)setsockopt(s->fds[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-        (void)setsockopt(s->fds[i], SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf));
-        s->accepts[i] = event_new(s->base, s->fds[i], EV_READ | EV_PERSIST, on_accept, s);
+        (void)setsockopt(s->sockets[i].fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+        (void)setsockopt(s->sockets[i].fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf));
+        s->accepts[i] = event_new(s->base, s->sockets[i].fd, EV_READ | EV_PERSIST, on_accept, s);
         if (!s->accepts[i] || event_add(s->accepts[i], NULL) != 0)
             return GTM_ENOMEM;
     }
@@ -409,16 +435,17 @@ static int new_events(struct dns_stream *s)
 struct dns_stream *dns_stream_new(const struct dns_stream_opts *opts, struct gtm_error *err)
 {
     struct dns_stream *s = gtm_calloc(1, sizeof(*s));
-    int *fds = s ? gtm_memdup(opts->fds, opts->fds_count * sizeof(*fds)) : NULL;
-    if (!fds) {
-        for (size_t i = 0; i < opts->fds_count; i++)
-            close(opts->fds[i]);
+    struct dns_stream_socket *sockets =
+        s ? gtm_memdup(opts->sockets, opts->sockets_count * sizeof(*sockets)) : NULL;
+    if (!sockets) {
+        for (size_t i = 0; i < opts->sockets_count; i++)
+            close(opts->sockets[i].fd);
         gtm_free(s);
         gtm_error_set(err, GTM_ENOMEM, "%s", gtm_err_text(GTM_ENOMEM));
         return NULL;
     }
-    s->fds = fds;
-    s->fds_count = opts->fds_count;
+    s->sockets = sockets;
+    s->sockets_count = opts->sockets_count;
     s->max_clients = opts->max_clients ? opts->max_clients : 1;
     s->idle_ms = opts->idle_ms ? opts->idle_ms : 1;
     s->view = opts->view;
@@ -456,13 +483,30 @@ const struct dns_counters *dns_stream_counters(const struct dns_stream *stream)
     return &stream->answerer.counters;
 }
 
+static void wake(struct dns_stream *stream)
+{
+    uint64_t one = 1;
+    while (write(stream->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+        ;
+}
+
+void dns_stream_drain(struct dns_stream *stream, unsigned deadline_ms)
+{
+    atomic_store(&stream->drain_ms, deadline_ms ? deadline_ms : 1);
+    wake(stream);
+}
+
+bool dns_stream_drained(const struct dns_stream *stream)
+{
+    return !stream->running || atomic_load(&stream->ended);
+}
+
 void dns_stream_stop(struct dns_stream *stream)
 {
     if (!stream->running)
         return;
-    uint64_t one = 1;
-    while (write(stream->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-        ;
+    atomic_store(&stream->stopping, true);
+    wake(stream);
     pthread_join(stream->thread, NULL);
     stream->running = false;
 }
@@ -472,7 +516,7 @@ void dns_stream_free(struct dns_stream *stream)
     if (!stream)
         return;
     dns_stream_stop(stream);
-    for (size_t i = 0; stream->accepts && i < stream->fds_count; i++)
+    for (size_t i = 0; stream->accepts && i < stream->sockets_count; i++)
         if (stream->accepts[i])
             event_free(stream->accepts[i]);
     if (stream->wake_event)
@@ -483,11 +527,11 @@ void dns_stream_free(struct dns_stream *stream)
         event_free(stream->accept_timer);
     if (stream->base)
         event_base_free(stream->base);
-    for (size_t i = 0; i < stream->fds_count; i++)
-        close(stream->fds[i]);
+    for (size_t i = 0; i < stream->sockets_count; i++)
+        close(stream->sockets[i].fd);
     if (stream->wake_fd >= 0)
         close(stream->wake_fd);
     gtm_free(stream->accepts);
-    gtm_free(stream->fds);
+    gtm_free(stream->sockets);
     gtm_free(stream);
 }

@@ -10,13 +10,17 @@
 #include "dns/answer.h"
 #include "gtm/base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct dns_stream;
+struct dns_stream_socket {
+    int fd;   /* bound, listening, non-blocking TCP socket */
+    bool tls; /* clients begin with a TLS handshake */
+};
 struct dns_stream_opts {
-    const int *fds; /* bound, listening, non-blocking TCP sockets; taken,
-                       also when dns_stream_new fails */
-    size_t fds_count;
+    const struct dns_stream_socket *sockets; /* taken, also when dns_stream_new fails */
+    size_t sockets_count;
     unsigned max_clients, idle_ms;
     struct dns_view **view; /* the server's published pointer, read through gtm_rcu_read on the
                                stream's thread (registered with RCU) */
@@ -26,7 +30,11 @@ int dns_stream_start(struct dns_stream *stream, struct gtm_error *err) GTM_MUST_
 unsigned dns_stream_clients(const struct dns_stream *stream); /* any thread */
 const struct dns_counters *
 dns_stream_counters(const struct dns_stream *stream); /* any thread, relaxed */
-void dns_stream_stop(struct dns_stream *stream);      /* joins the thread */
+/* Accepts no more, serves clients until they have been silent for half a second or deadline_ms have
+ * passed; does not wait. Any thread, once. */
+void dns_stream_drain(struct dns_stream *stream, unsigned deadline_ms);
+bool dns_stream_drained(const struct dns_stream *stream); /* or never started; any thread */
+void dns_stream_stop(struct dns_stream *stream);          /* joins the thread */
 void dns_stream_free(struct dns_stream *stream);
 
 #endif

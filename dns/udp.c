@@ -36,7 +36,7 @@ struct dns_udp_worker {
     struct dns_udp_opts opts;
     pthread_t thread;
     bool started;
-    atomic_bool stop;
+    atomic_bool stop, running;
     struct dns_answerer answerer;
     struct mmsghdr in[BATCH], out[BATCH];
     struct iovec in_iov[BATCH], out_iov[BATCH];
@@ -171,6 +171,7 @@ static void *run(void *arg)
             reset_in(w, (unsigned)i);
     }
     gtm_rcu_unregister();
+    atomic_store(&w->running, false);
     return NULL;
 }
 
@@ -195,16 +196,20 @@ struct dns_udp_worker *dns_udp_worker_new(const struct dns_udp_opts *opts, struc
     gtm_rand_seed_os(&seed);
     dns_answerer_init(&w->answerer, gtm_rand_next(&seed));
     atomic_init(&w->stop, false);
+    atomic_init(&w->running, false);
     set_up(w);
     return w;
 }
 
 int dns_udp_worker_start(struct dns_udp_worker *worker, struct gtm_error *err)
 {
+    atomic_store(&worker->running, true);
     int rc = pthread_create(&worker->thread, NULL, run, worker);
 
-    if (rc != 0)
+    if (rc != 0) {
+        atomic_store(&worker->running, false);
         return gtm_error_set(err, gtm_err_from_errno(rc), "UDP worker: %s", strerror(rc));
+    }
     worker->started = true;
     return 0;
 }
@@ -212,6 +217,16 @@ int dns_udp_worker_start(struct dns_udp_worker *worker, struct gtm_error *err)
 const struct dns_counters *dns_udp_worker_counters(const struct dns_udp_worker *worker)
 {
     return &worker->answerer.counters;
+}
+
+void dns_udp_worker_drain(struct dns_udp_worker *worker)
+{
+    atomic_store(&worker->stop, true);
+}
+
+bool dns_udp_worker_ended(const struct dns_udp_worker *worker)
+{
+    return !atomic_load(&worker->running);
 }
 
 void dns_udp_worker_stop(struct dns_udp_worker *worker)

@@ -23,6 +23,9 @@ struct dns_udp_opts {
 struct dns_udp_worker *dns_udp_worker_new(const struct dns_udp_opts *opts, struct gtm_error *err);
 int dns_udp_worker_start(struct dns_udp_worker *worker, struct gtm_error *err) GTM_MUST_CHECK;
 const struct dns_counters *dns_udp_worker_counters(const struct dns_udp_worker *worker);
+/* Reads no more after what it has read is answered; does not wait. */
+void dns_udp_worker_drain(struct dns_udp_worker *worker);
+bool dns_udp_worker_ended(const struct dns_udp_worker *worker); /* or never started; any thread */
 void dns_udp_worker_stop(struct dns_udp_worker *worker); /* joins the thread; at most 100 ms */
 void dns_udp_worker_free(struct dns_udp_worker *worker); /* NULL is fine */
 

@@ -15,6 +15,7 @@
 #include "dns/server.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -166,11 +167,12 @@ static void an_address_in_use_is_named(void **state)
 
 struct load {
     uint16_t port;
+    unsigned back; /* how far answers may go back: 1 while two servers answer */
     atomic_bool stop;
     atomic_uint answers, newest;
 };
 
-/* Asks without pause; the last octet of the answers may never go back. */
+/* Asks without pause; the last octet of the answers may not go back. */
 static void *ask_on(void *arg)
 {
     struct load *l = arg;
@@ -184,7 +186,7 @@ static void *ask_on(void *arg)
         if (send(fd, query, len, 0) != (ssize_t)len)
             break;
         ssize_t n = recv(fd, out, sizeof(out), 0);
-        if (n != (ssize_t)len + 16 || out[n - 1] < last)
+        if (n != (ssize_t)len + 16 || out[n - 1] + l->back < last)
             break;
         last = out[n - 1];
         atomic_store(&l->newest, last);
@@ -221,6 +223,125 @@ static void views_change_under_load(void **state)
     dns_server_free(s);
 }
 
+/* A server on duplicates of the old one's sockets, which serves when this returns. */
+static struct dns_server *successor(const struct dns_server *old, const struct dns_listen *listen,
+                                    unsigned threads, unsigned shows)
+{
+    struct dns_socket sockets[16];
+    int fds[16];
+    struct gtm_error err = {0};
+    size_t n = dns_server_export_fds(old, sockets, 16);
+
+    assert_in_range(n, 2, 16);
+    for (size_t i = 0; i < n; i++)
+        fds[i] = dup(sockets[i].fd);
+    struct dns_server_opts opts = {.listen = listen,
+                                   .listen_count = 1,
+                                   .threads = threads,
+                                   .inherited = fds,
+                                   .inherited_count = n};
+    struct dns_server *s = dns_server_new(&opts, &err);
+    if (s == NULL)
+        fail_msg("%s", err.text);
+    assert_int_equal(dns_server_port(s, 0), dns_server_port(old, 0));
+    /* every UDP socket is still read, however many threads were wanted */
+    assert_int_equal(dns_server_export_fds(s, sockets, 0), 1 + (threads > n - 1 ? threads : n - 1));
+    dns_server_publish(s, numbered(shows));
+    assert_int_equal(dns_server_start(s, &err), 0);
+    return s;
+}
+
+static void wait_drained(const struct dns_server *s)
+{
+    for (int tries = 0; !dns_server_drained(s); tries++) {
+        assert_in_range(tries, 0, 10000);
+        poll(NULL, 0, 1);
+    }
+}
+
+static void sockets_are_handed_over_under_load(void **state)
+{
+    struct dns_listen any = at("127.0.0.1", 0);
+    struct dns_server *s = start(&any, 1, 2);
+    struct dns_listen listen = at("127.0.0.1", dns_server_port(s, 0));
+    struct load load[4];
+    pthread_t threads[4];
+
+    (void)state;
+    dns_server_publish(s, numbered(1));
+    for (int i = 0; i < 4; i++) { /* several ports: all sockets are asked */
+        load[i] = (struct load){.port = dns_server_port(s, 0), .back = 1};
+        assert_int_equal(pthread_create(&threads[i], NULL, ask_on, &load[i]), 0);
+    }
+    for (unsigned n = 2; n <= 9; n++) {
+        static const unsigned wanted[] = {2, 4, 1, 3};
+        struct dns_server *next = successor(s, n % 3 ? &listen : &any, wanted[n % 4], n);
+        dns_server_drain(s, 5000);
+        wait_drained(s);
+        dns_server_free(s);
+        s = next;
+        for (int i = 0; i < 4; i++)
+            for (int tries = 0; tries < 5000 && atomic_load(&load[i].newest) != n; tries++)
+                poll(NULL, 0, 1);
+    }
+    for (int i = 0; i < 4; i++) {
+        void *bad;
+        assert_int_equal(atomic_load(&load[i].newest), 9);
+        atomic_store(&load[i].stop, true);
+        pthread_join(threads[i], &bad);
+        assert_null(bad);
+    }
+    dns_server_free(s);
+}
+
+static void connected_clients_finish_while_draining(void **state)
+{
+    struct dns_listen any = at("127.0.0.1", 0);
+    struct dns_server *s = start(&any, 1, 1);
+    struct dns_listen listen = at("127.0.0.1", dns_server_port(s, 0));
+    char end;
+
+    (void)state;
+    dns_server_publish(s, numbered(1));
+    int fd = dial("127.0.0.1", dns_server_port(s, 0), SOCK_STREAM);
+    exchange(fd, true);
+    struct dns_server *next = successor(s, &listen, 1, 2);
+    dns_server_drain(s, 60000);
+    assert_string_equal(exchange(fd, true), "NOERROR aa | www.example.com. 60 A 192.0.2.1 | |");
+    assert_int_equal(read(fd, &end, 1), 0); /* half a second of silence */
+    close(fd);
+    wait_drained(s);
+    dns_server_free(s);
+    fd = dial("127.0.0.1", dns_server_port(next, 0), SOCK_STREAM);
+    assert_string_equal(exchange(fd, true), "NOERROR aa | www.example.com. 60 A 192.0.2.2 | |");
+    dns_server_drain(next, 1); /* the deadline counts, silent or not */
+    assert_int_equal(read(fd, &end, 1), 0);
+    wait_drained(next);
+    close(fd);
+    dns_server_free(next);
+}
+
+static void a_wrong_socket_handed_over_is_closed(void **state)
+{
+    struct dns_listen listen = at("127.0.0.1", 0);
+    int fds[4] = {socket(AF_INET, SOCK_DGRAM, 0), socket(AF_UNIX, SOCK_STREAM, 0), dup(0), 0};
+    struct dns_listen other = at("127.0.0.9", 0);
+    struct gtm_error err = {0};
+
+    (void)state;
+    fds[3] = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fds[3], (struct sockaddr *)&other.addr, other.addr_len), 0);
+    struct dns_server_opts opts = {
+        .listen = &listen, .listen_count = 1, .threads = 1, .inherited = fds, .inherited_count = 4};
+    struct dns_server *s = dns_server_new(&opts, &err);
+    assert_non_null(s);
+    struct dns_socket sockets[8];
+    assert_int_equal(dns_server_export_fds(s, sockets, 8), 2); /* its own, new ones */
+    dns_server_free(s);
+    for (int i = 0; i < 4; i++)
+        assert_true(fcntl(fds[i], F_GETFD) < 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +349,9 @@ int main(void)
         cmocka_unit_test(a_wildcard_socket_answers_from_the_address_asked),
         cmocka_unit_test(an_address_in_use_is_named),
         cmocka_unit_test(views_change_under_load),
+        cmocka_unit_test(sockets_are_handed_over_under_load),
+        cmocka_unit_test(connected_clients_finish_while_draining),
+        cmocka_unit_test(a_wrong_socket_handed_over_is_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,8 +65,9 @@ static void start(struct world *w, struct dns_view *view, unsigned max_clients, 
     assert_return_code(bind(fd, (struct sockaddr *)&w->addr, sizeof(w->addr)), errno);
     assert_return_code(listen(fd, 200), errno);
     assert_return_code(getsockname(fd, (struct sockaddr *)&w->addr, &len), errno);
-    struct dns_stream_opts opts = {.fds = &fd,
-                                   .fds_count = 1,
+    struct dns_stream_socket listener = {.fd = fd};
+    struct dns_stream_opts opts = {.sockets = &listener,
+                                   .sockets_count = 1,
                                    .max_clients = max_clients,
                                    .idle_ms = idle_ms,
                                    .view = &w->view};
