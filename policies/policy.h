@@ -143,6 +143,11 @@ struct policy_option {
     uint32_t weight;     /* the same as a whole number, > 0 */
     unsigned answers;    /* this many of the members, by weight; all when there are no more */
     size_t first, count; /* into members */
+    /* sticky: which member a client's network gets, by its hash: a power of two of indexes into the
+     * option's members (0 = the member at `first`). Lives as long as the choice is not used again.
+     * Else NULL and 0. */
+    const uint16_t *buckets;
+    size_t buckets_count;
 };
 /* Zero-initialise, reuse freely, then policy_choice_fini. */
 struct policy_choice {
