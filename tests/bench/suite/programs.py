@@ -56,7 +56,38 @@ SCALE_BARS = {"ready, in all": (5000, "ms"), "memory afterwards": (600, "MB"), "
               "everything down (fail_open)": (100, "ms")}
 
 
+def wide(report):
+    found = lines("wide", 300, [common.DATABASE])
+    for line in found:
+        report.json(**line)
+    steers = list(dict.fromkeys(x["policy"] for x in found))
+    whats = list(dict.fromkeys(x["what"] for x in found))
+    figure = {(x["what"], x["policy"]): f"{x['value']:.2f} {x['unit']}" for x in found}
+    report.table("Width: 500 regions, a pool of 1,000 endpoints, a policy of each kind", ["what", *steers],
+                 [[what, *(figure.get((what, steer), "") for steer in steers)] for what in whats])
+
+
+def shares(_options, report, _scratch, _net):
+    found = lines("shares", 300)
+    for line in found:
+        report.json(**line)
+    weighted = [x for x in found if x["case"] == "weighted"]
+    report.table("Shares of weighted: chi-square of the answers against the weights",
+                 ["endpoints", "answers", "chi-square", "99.9 % of fair runs stay below"],
+                 [[x["n"], x["answers"], f"{x['chi2']:.1f}", f"{x['limit']:.1f}"] for x in weighted])
+    sticky = [x for x in found if x["case"] == "sticky"]
+    report.table("Sticky: networks that move when one of n endpoints leaves", ["n", "weights", "moved", "its share", "of others"],
+                 [[x["n"], x["weights"], f"{x['moved']:.4%}", f"{x['share']:.4%}", x["others_moved"]] for x in sticky])
+    for x in weighted:
+        report.bar(f"weighted, {x['n']} endpoints: chi-square", f"{x['chi2']:.1f}", x["chi2"] <= x["limit"],
+                   f"≤ {x['limit']:.1f}")
+    for x in sticky:
+        report.bar(f"sticky, {x['n']} endpoints: moved beyond its share", str(x["others_moved"]), x["others_moved"] == 0,
+                   "0")
+
+
 def scale(options, report, _scratch, _net):
+    wide(report)
     found = lines("scale", 300, [common.DATABASE, 1000, 10000, 100000] if options.quick else [common.DATABASE])
     for line in found:
         report.json(**line)
