@@ -75,7 +75,7 @@ static void start(struct bench *b, const char *steer, unsigned n, bool equal)
                  "zones:\n  - name: example.com\n    file: %s\n"
                  "    names: [{name: w, policy: it, types: [A]}]\n",
                  b->zone);
-    b->intent = gtm_intent_parse("bench.yaml", gtm_buf_cstr(&text), text.len, &diags);
+    b->intent = gtm_intent_parse("bench.yaml", text.data, text.len, &diags);
     gtm_buf_fini(&text);
     b->compiled = b->intent ? gtm_compile(b->intent, NULL, NULL, &diags) : NULL;
     if (!b->compiled)
