@@ -43,6 +43,20 @@ static void put_referral(struct dns__compose *c, const struct dns_node *cut,
         c->flags |= FLAG_TC;
 }
 
+/* A CNAME answers every type. Returns as answer_node. */
+static unsigned answer_cname(struct dns__compose *c, const struct dns_node *node, unsigned owner)
+{
+    const struct dns_set *set = dns__node_set(node, DNS_TYPE_CNAME);
+    unsigned target = c->len + DNS_RR_FIXED;
+
+    if (set->dynamic != 0)
+        return dns__put_dynamic(c, set, owner) ? target : 0;
+    if (dns__put_image(c, dns__zone_image(c->zone, set->value), SEC_ANSWER, owner))
+        return target;
+    dns__truncate(c);
+    return 0;
+}
+
 /* A node's answer for the type asked. Returns the offset in the message of a CNAME's target when a
  * chain goes on, else 0. */
 static unsigned answer_node(struct dns__compose *c, const struct dns_node *node, unsigned owner)
@@ -52,18 +66,12 @@ static unsigned answer_node(struct dns__compose *c, const struct dns_node *node,
 
     if (set == NULL && qtype == DNS_TYPE_ANY && node->sets_count > 0)
         set = &node->sets[0]; /* RFC 8482 4.1: one of them is enough */
-    if (set != NULL && set->dynamic) {
+    if (set != NULL && set->dynamic != 0) {
         dns__put_dynamic(c, set, owner);
         return 0;
     }
-    if (set == NULL && (node->flags & DNS_NODE_CNAME) != 0) {
-        set = dns__node_set(node, DNS_TYPE_CNAME);
-        unsigned target = c->len + DNS_RR_FIXED;
-        if (dns__put_image(c, dns__zone_image(c->zone, set->value), SEC_ANSWER, owner))
-            return target;
-        dns__truncate(c);
-        return 0;
-    }
+    if (set == NULL && (node->flags & DNS_NODE_CNAME) != 0)
+        return answer_cname(c, node, owner);
     if (set == NULL)
         dns__put_negative(c);
     else if (!dns__put_image(c, dns__zone_image(c->zone, set->value), SEC_ANSWER, owner))
@@ -242,6 +250,11 @@ static void answer_question(struct dns__compose *c)
     if (q->zone == NULL) {
         c->rcode = DNS_RCODE_REFUSED;
         c->ede = EDE_NOT_AUTHORITATIVE;
+        return;
+    }
+    if (q->zone->expired) {
+        c->rcode = DNS_RCODE_SERVFAIL;
+        c->ede = EDE_INVALID_DATA;
         return;
     }
     c->zone = q->zone->zone;

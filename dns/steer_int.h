@@ -19,21 +19,33 @@ struct dns__alias {
 };
 
 struct dns__option {
-    uint32_t first, count; /* records */
-    uint32_t answers;      /* how many of them */
-    uint32_t weighted;     /* nonzero: record_alias[first..] is used */
+    uint32_t first, count;   /* records */
+    uint32_t answers;        /* how many of them */
+    uint32_t weighted;       /* nonzero: record_alias[first..] is used */
+    const uint16_t *buckets; /* NULL = not sticky */
+    uint32_t bucket_mask;
+};
+
+/* How a choice is answered: all but the first take the slower way round. */
+enum dns__form {
+    DNS__FORM_PLAIN = 0, /* records of one size, chosen by chance */
+    DNS__FORM_NODATA,
+    DNS__FORM_SERVFAIL,
+    DNS__FORM_OTHER /* records of any size, sticky, or both */
 };
 
 struct dns_choice {
-    const uint8_t *records; /* each: pointer to the question, type, class, TTL, rdlength, address */
+    const uint8_t *records; /* each: pointer to the question, type, class, TTL, rdlength, rdata */
+    const uint32_t *record_at; /* where each begins, and the end; NULL: all have record_bytes */
     const struct dns__option *options;
     const struct dns__alias *option_alias;
     const struct dns__alias *record_alias;
     uint32_t options_count;
     uint16_t record_bytes;
-    uint8_t outcome; /* enum dns_outcome */
+    uint8_t form; /* enum dns__form */
     uint8_t ede_len;
     uint16_t ede_code;
+    bool sticky;
     uint16_t type;
     uint32_t signatures; /* slot: one signature set for each option */
     atomic_int refs;
@@ -48,8 +60,8 @@ struct dns_picks {
     uint16_t slots[];
 };
 
-struct dns__steer_family {
-    const uint16_t *slots; /* NULL: every class gets slot 0 */
+struct dns__steer_kind {
+    const uint16_t *slots;
     struct dns_choice *const *choices;
     size_t choices_count;
     struct dns_picks *picks;
@@ -57,7 +69,7 @@ struct dns__steer_family {
 
 struct dns_steer {
     struct dns_classmap *map;
-    struct dns__steer_family family[2];
+    struct dns__steer_kind kind[DNS_KINDS]; /* slots NULL = none */
     atomic_int refs;
 };
 
@@ -72,13 +84,32 @@ struct dns_view {
     struct dns_view_zone zones[];
 };
 
-static inline uint32_t dns__alias_draw(const struct dns__alias *alias, uint32_t n,
-                                       struct gtm_rand *rand)
+/* r: 64 even bits */
+static inline uint32_t dns__alias_at(const struct dns__alias *alias, uint32_t n, uint64_t r)
 {
-    uint64_t r = gtm_rand_next(rand);
     uint32_t i = (uint32_t)(((r >> 32) * n) >> 32);
 
     return (uint32_t)r < alias[i].threshold ? i : alias[i].other;
+}
+
+static inline uint32_t dns__alias_draw(const struct dns__alias *alias, uint32_t n,
+                                       struct gtm_rand *rand)
+{
+    return dns__alias_at(alias, n, gtm_rand_next(rand));
+}
+
+/* See dns_network_hash. Frozen: a change moves every sticky client. */
+static inline uint64_t dns__network_hash(int family, const uint8_t *addr)
+{
+    uint64_t h = (uint64_t)family << 56;
+    unsigned octets = (family == 4 ? DNS_STICKY_BITS4 : DNS_STICKY_BITS6) / 8;
+
+    for (unsigned i = 0; i < octets; i++)
+        h ^= (uint64_t)addr[i] << (48 - 8 * i);
+    h += UINT64_C(0x9e3779b97f4a7c15);
+    h = (h ^ (h >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    h = (h ^ (h >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return h ^ (h >> 31);
 }
 
 /* The zone of the longest suffix, starting at label `from`; NULL when none. *ret_label = where its

@@ -89,3 +89,14 @@ int dns_zone_walk(const struct dns_zone *zone, dns_zone_walk_fn fn, void *ctx)
     gtm_free(scratch);
     return rc;
 }
+
+size_t dns_zone_soa(const struct dns_zone *zone, uint8_t out[DNS_SOA_RDATA_MAX],
+                    uint32_t *ret_ttl_s)
+{
+    /* the compiler refuses a zone without exactly one */
+    const struct dns_set *set = dns__node_set(dns__zone_node(zone, zone->apex), DNS_TYPE_SOA);
+    const struct dns_image *image = dns__zone_image(zone, set->value);
+
+    *ret_ttl_s = set->ttl_s;
+    return expand_rdata(zone, image, DNS_RR_FIXED, dns_get16(image->data + 10), out);
+}

@@ -23,7 +23,7 @@ struct dns_record;
 /* A dynamic name to put into the zone. */
 struct dns_zone_dynamic {
     const char *name;      /* relative to the zone, "@" or "*.x" allowed */
-    const uint16_t *types; /* each must be A or AAAA in this part */
+    const uint16_t *types; /* each of a kind that can be steered (dns/steer.h) */
     size_t types_count;
     uint32_t slot;    /* < slot_count given to dns_zone_load */
     const char *file; /* where it was configured, for messages; may be NULL */
@@ -64,6 +64,11 @@ void dns_zone_info(const struct dns_zone *zone, struct dns_zone_info *ret_info);
 typedef int (*dns_zone_walk_fn)(void *ctx, const uint8_t *owner, uint16_t type, uint32_t ttl,
                                 const uint8_t *rdata, uint16_t rdlen, int64_t slot);
 int dns_zone_walk(const struct dns_zone *zone, dns_zone_walk_fn fn, void *ctx);
+
+/* The zone's SOA record: its rdata (uncompressed) and TTL. Returns the octets written. */
+#define DNS_SOA_RDATA_MAX (2 * DNS_NAME_MAX + 20)
+size_t dns_zone_soa(const struct dns_zone *zone, uint8_t out[DNS_SOA_RDATA_MAX],
+                    uint32_t *ret_ttl_s);
 
 /* The slot that a question for (name, type) reaches in the zone, wildcards included (RFC 4592), but
  * no CNAME followed; -1 when that is no dynamic name. `name` is wire, any case, at or below the

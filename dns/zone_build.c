@@ -6,6 +6,7 @@
  */
 #include "dns/zone_build.h"
 
+#include "dns/steer.h"
 #include "gtm/base/mem.h"
 
 #include <stdarg.h>
@@ -264,6 +265,11 @@ static void add_dynamic(struct dns__build *b, const struct dns_zone_dynamic *d)
     }
     const char *file = intern_file(b, d->file);
     for (size_t i = 0; i < d->types_count; i++) {
+        if (dns_kind_of(d->types[i]) < 0) {
+            gtm_diags_add(b->diags, GTM_SEV_ERROR, d->file, d->line, d->col,
+                          "dynamic name '%s': type %u cannot be dynamic", d->name, d->types[i]);
+            continue;
+        }
         struct dns__rec *rec = rec_add(b, name, d->types[i]);
         if (rec == NULL)
             return;
@@ -354,7 +360,7 @@ static void lay_node(struct dns__build *b, uint32_t index)
         const struct dns__rec *rec = first_of(b, n, types[i]);
         struct dns_set set = {.type = types[i]};
         if (rec->rdata == NULL) {
-            set.dynamic = 1;
+            set.dynamic = (uint16_t)(dns_kind_of(types[i]) + 1);
             set.value = rec->ttl;
         } else {
             set.value = dns__image_set(b, n, types[i]);

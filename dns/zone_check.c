@@ -349,7 +349,7 @@ static void check_cname_loop(struct dns__build *b, uint32_t start)
 
     for (unsigned hops = 0; hops < 16; hops++) {
         const struct dns__rec *cname = find_type(b, &b->nodes[at], DNS_TYPE_CNAME);
-        if (cname == NULL)
+        if (cname == NULL || cname->rdata == NULL) /* a dynamic one leads where health says */
             return;
         at = target_node(b, cname->rdata);
         if (at == DNS__NONE)

@@ -48,7 +48,7 @@ struct dns_image {
 
 struct dns_set {
     uint16_t type;
-    uint16_t dynamic; /* 1: value is a slot; 0: value is the place of an image */
+    uint16_t dynamic; /* 0: value is the place of an image; else enum dns_kind + 1: a slot */
     uint32_t value;
     uint32_t ttl_s;
     uint32_t signatures; /* place of the signatures' image, 0 = none */

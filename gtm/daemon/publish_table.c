@@ -280,7 +280,7 @@ static bool same(const struct gtm__table_family *a, const struct gtm__table_fami
 static struct dns_steer *steer_new(struct gtm__state *state, struct build b[GTM_FAMILY_COUNT],
                                    struct gtm_error *err)
 {
-    struct dns_steer_family families[GTM_FAMILY_COUNT];
+    struct dns_steer_kind kinds[DNS_KINDS] = {{0}};
     size_t at = 0;
     void *ptrs = state->choice_ptrs;
     int rc = gtm_grow(&ptrs, &state->choice_ptrs_cap, b[0].now.count + b[1].now.count,
@@ -291,13 +291,13 @@ static struct dns_steer *steer_new(struct gtm__state *state, struct build b[GTM_
         return NULL;
     }
     for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++) {
-        families[f] = (struct dns_steer_family){.picks = b[f].now.picks->picks,
-                                                .choices = &state->choice_ptrs[at],
-                                                .choices_count = b[f].now.count};
+        kinds[f] = (struct dns_steer_kind){.picks = b[f].now.picks->picks,
+                                           .choices = &state->choice_ptrs[at],
+                                           .choices_count = b[f].now.count};
         for (size_t i = 0; i < b[f].now.count; i++)
             state->choice_ptrs[at++] = b[f].now.choices[i]->choice;
     }
-    return dns_steer_new(state->compiled->maps[b[0].table->map]->map, families, err);
+    return dns_steer_new(state->compiled->maps[b[0].table->map]->map, kinds, err);
 }
 
 /* Keeps the publisher's counts of desperate tables right. */

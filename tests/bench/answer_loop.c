@@ -78,8 +78,8 @@ static struct dns_steer *make_steer(void)
         choices[i] = make_choice(DNS_TYPE_A, i);
         nodata[i] = none;
     }
-    struct dns_steer_family families[2] = {{picks, choices, CLASSES}, {picks, nodata, CLASSES}};
-    struct dns_steer *steer = dns_steer_new(map, families, &err);
+    struct dns_steer_kind kinds[DNS_KINDS] = {{picks, choices, CLASSES}, {picks, nodata, CLASSES}};
+    struct dns_steer *steer = dns_steer_new(map, kinds, &err);
     need(steer, err.text);
     for (unsigned i = 0; i < CLASSES; i++)
         dns_choice_unref(choices[i]);

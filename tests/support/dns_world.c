@@ -84,8 +84,8 @@ static struct dns_steer *world_steer(void)
     for (int f = 0; f < 2; f++)
         for (int k = 0; k < 4; k++)
             choices[f][k] = world_choice(f == 0 ? DNS_TYPE_A : DNS_TYPE_AAAA, k);
-    struct dns_steer_family families[2] = {{picks, choices[0], 4}, {picks, choices[1], 4}};
-    struct dns_steer *steer = dns_steer_new(map, families, &err);
+    struct dns_steer_kind kinds[DNS_KINDS] = {{picks, choices[0], 4}, {picks, choices[1], 4}};
+    struct dns_steer *steer = dns_steer_new(map, kinds, &err);
     need(steer, err.text);
     for (int f = 0; f < 2; f++)
         for (int k = 0; k < 4; k++)

@@ -93,8 +93,8 @@ static struct dns_view *make_view(struct dns_classmap *map, struct dns_choice **
     uint16_t slots[] = {0, 1};
     uint32_t classes = dns_classmap_classes(map);
     struct dns_picks *picks = dns_picks_new(slots, classes, &err);
-    struct dns_steer_family families[2] = {{picks, a, classes}, {picks, aaaa, classes}};
-    struct dns_steer *steer = dns_steer_new(map, families, &err);
+    struct dns_steer_kind kinds[DNS_KINDS] = {{picks, a, classes}, {picks, aaaa, classes}};
+    struct dns_steer *steer = dns_steer_new(map, kinds, &err);
     if (steer == NULL)
         fail_msg("%s", err.text);
     struct dns_view_zone vz = {.zone = zone, .slots = &steer};
@@ -333,11 +333,11 @@ static void bad_tables_are_refused(void **state)
     struct dns_picks *picks = dns_picks_new(slots, 2, &err);
     struct dns_choice *a = one(DNS_TYPE_A, "\xc0\0\2\1");
     struct dns_choice *list[2] = {a, NULL}; /* class 1 leads nowhere */
-    struct dns_steer_family families[2] = {{picks, list, 2}, {picks, list, 2}};
-    assert_null(dns_steer_new(map, families, &err));
+    struct dns_steer_kind kinds[DNS_KINDS] = {{picks, list, 2}, {picks, list, 2}};
+    assert_null(dns_steer_new(map, kinds, &err));
     assert_int_equal(err.code, GTM_EINVAL);
     list[1] = a; /* A records in the AAAA family */
-    assert_null(dns_steer_new(map, families, &err));
+    assert_null(dns_steer_new(map, kinds, &err));
     dns_choice_unref(a);
     dns_picks_unref(picks);
     dns_classmap_unref(map);
