@@ -11,6 +11,7 @@
 
 #include "gtm/base/mem.h"
 #include "gtm/daemon/publish_int.h"
+#include "gtm/daemon/settings.h"
 
 struct gtm_publisher *gtm_publisher_new(gtm_publish_fn publish, void *ctx)
 {
@@ -49,18 +50,39 @@ void gtm_publisher_free(struct gtm_publisher *pub)
         return;
     state_free(pub->state);
     dns_view_unref(pub->view);
+    gtm_settings_unref(pub->settings);
+    gtm_settings_unref(pub->next_settings);
     gtm_free(pub);
 }
 
-/* Where each zone's slots stand in one array for all. */
-static void lay_out_slots(struct gtm__state *s)
+void gtm__publisher_lay_out(struct gtm__state *s, const struct gtm_settings *settings,
+                            const struct dns_view_zone *old)
 {
     const struct gtm_compiled *c = s->compiled;
     size_t at = 0;
     for (size_t z = 0; z < c->zones_count; z++) {
-        s->view_zones[z] = (struct dns_view_zone){.zone = c->zones[z].zone, .slots = &s->slots[at]};
+        /* A copy that has just come is not the one that expired. */
+        bool same = old && old[z].zone == c->zones[z].zone;
+        s->view_zones[z] = (struct dns_view_zone){
+            .zone = c->zones[z].zone,
+            .slots = &s->slots[at],
+            .peers = settings && z < settings->zones_count ? settings->peers[z] : NULL,
+            .expired = c->zones[z].placeholder || (same && old[z].expired),
+        };
         for (size_t i = 0; i < c->zones[z].slot_count; i++)
             s->slot_tables[at++] = c->zones[z].tables[i];
+    }
+}
+
+/* Copies that have expired stay so when something else changes. */
+static void keep_expired(struct gtm__state *s, const struct gtm__state *old)
+{
+    for (size_t z = 0; z < old->compiled->zones_count; z++) {
+        if (!old->view_zones[z].expired)
+            continue;
+        int at = gtm_intent_zone(s->compiled->intent, old->compiled->intent->zones[z].name);
+        if (at >= 0 && s->view_zones[at].zone == old->view_zones[z].zone)
+            s->view_zones[at].expired = true;
     }
 }
 
@@ -84,7 +106,9 @@ static struct gtm__state *state_new(struct gtm_publisher *pub, struct gtm_compil
         state_free(s);
         return NULL;
     }
-    lay_out_slots(s);
+    gtm__publisher_lay_out(s, pub->next_settings ? pub->next_settings : pub->settings, NULL);
+    if (pub->state)
+        keep_expired(s, pub->state);
     return s;
 }
 
@@ -122,11 +146,13 @@ static int rebuild(struct gtm__state *s, const struct gtm_states *states, bool *
     return first;
 }
 
-static struct dns_view *view_new(struct gtm__state *s, uint64_t revision, struct gtm_error *err)
+static struct dns_view *view_new(struct gtm__state *s, const struct gtm_settings *settings,
+                                 uint64_t revision, struct gtm_error *err)
 {
     for (size_t i = 0; i < s->slots_count; i++)
         s->slots[i] = s->tables[s->slot_tables[i]].steer;
-    return dns_view_new(s->view_zones, s->compiled->zones_count, NULL, revision, err);
+    return dns_view_new(s->view_zones, s->compiled->zones_count, settings ? settings->dns : NULL,
+                        revision, err);
 }
 
 static void take_view(struct gtm_publisher *pub, struct dns_view *view)
@@ -140,6 +166,33 @@ static void take_view(struct gtm_publisher *pub, struct dns_view *view)
         pub->publish(pub->ctx, dns_view_ref(view));
 }
 
+int gtm__publisher_view(struct gtm_publisher *pub, struct gtm_error *err)
+{
+    struct dns_view *view = view_new(pub->state, pub->settings, pub->info.revision + 1, err);
+    if (!view)
+        return err && err->code ? err->code : GTM_ENOMEM;
+    take_view(pub, view);
+    return GTM_OK;
+}
+
+void gtm_publisher_settings(struct gtm_publisher *pub, struct gtm_settings *settings)
+{
+    gtm_settings_unref(pub->next_settings);
+    pub->next_settings = settings ? gtm_settings_ref(settings) : NULL;
+}
+
+/* The staged settings come into force, or are dropped. */
+static void settle_settings(struct gtm_publisher *pub, bool installed)
+{
+    struct gtm_settings *gone = pub->next_settings;
+    if (installed && gone) {
+        gone = pub->settings;
+        pub->settings = pub->next_settings;
+    }
+    pub->next_settings = NULL;
+    gtm_settings_unref(gone);
+}
+
 int gtm_publisher_install(struct gtm_publisher *pub, struct gtm_compiled *compiled,
                           const struct gtm_states *states, struct gtm_error *err)
 {
@@ -149,20 +202,26 @@ int gtm_publisher_install(struct gtm_publisher *pub, struct gtm_compiled *compil
         return gtm_error_set(err, GTM_EINVAL, "the states belong to another intent");
     struct gtm_publisher_info was = pub->info;
     struct gtm__state *s = state_new(pub, compiled);
-    if (!s)
+    if (!s) {
+        settle_settings(pub, false);
         return gtm_error_set(err, GTM_ENOMEM, "no memory for steering tables");
+    }
     pub->info.fail_open = pub->info.fail_closed = 0;
     for (size_t t = 0; t < compiled->tables_count; t++)
         mark(s, (uint32_t)t);
     int rc = rebuild(s, states, &changed, &why);
-    struct dns_view *view = rc == GTM_OK ? view_new(s, pub->info.revision + 1, &why) : NULL;
+    const struct gtm_settings *settings = pub->next_settings ? pub->next_settings : pub->settings;
+    struct dns_view *view =
+        rc == GTM_OK ? view_new(s, settings, pub->info.revision + 1, &why) : NULL;
     if (!view) {
         state_free(s);
+        settle_settings(pub, false);
         pub->info = was;
         return gtm_error_set(err, why.code ? why.code : GTM_ENOMEM, "%s", why.text);
     }
     state_free(pub->state);
     pub->state = s;
+    settle_settings(pub, true);
     take_view(pub, view);
     return GTM_OK;
 }
@@ -187,7 +246,7 @@ int gtm_publisher_flip(struct gtm_publisher *pub, const struct gtm_states *state
     pub->view_stale |= changed;
     if (pub->view_stale) {
         struct gtm_error no_view = {0};
-        struct dns_view *view = view_new(s, pub->info.revision + 1, &no_view);
+        struct dns_view *view = view_new(s, pub->settings, pub->info.revision + 1, &no_view);
         if (view) {
             take_view(pub, view);
         } else if (rc == GTM_OK) {

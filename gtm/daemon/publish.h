@@ -37,6 +37,22 @@ struct gtm_compiled;
  * one reference. Worker threads only: takes up to seconds. */
 struct gtm_compiled *gtm_compile(const struct gtm_intent *intent, const struct dns_geodb *geodb,
                                  const struct gtm_compiled *previous, struct gtm_diags *diags);
+/* The same with a folder of copies: the texts of zones that have primaries instead of a file. A
+ * zone whose copy is not there answers SERVFAIL until it is. */
+struct gtm_compiled *gtm_compile_in(const struct gtm_intent *intent, const struct dns_geodb *geodb,
+                                    const struct gtm_compiled *previous, const char *copies_dir,
+                                    struct gtm_diags *diags);
+/* Loads these zones (indexes, ascending) again and takes all else from `previous`: costs what the
+ * zones cost. A zone that is wrong stays as in previous, and diags says why. ret_loaded (by
+ * position in `zones`) says which are new. NULL: out of memory. Worker threads only. Not for
+ * intents whose zones depend on each other (gtm_compiled_linked): those take gtm_compile_in. */
+struct gtm_compiled *gtm_compile_zones(const struct gtm_compiled *previous, const size_t *zones,
+                                       size_t count, bool *ret_loaded, struct gtm_diags *diags);
+bool gtm_compiled_linked(const struct gtm_compiled *compiled);
+/* Is the zone one whose copy has not come yet? */
+bool gtm_compiled_placeholder(const struct gtm_compiled *compiled, size_t zone);
+/* The path of the text of the intent's zone i; new, NULL: out of memory. */
+char *gtm_compiled_zone_path(const struct gtm_compiled *compiled, size_t zone);
 struct gtm_compiled *gtm_compiled_ref(struct gtm_compiled *compiled);
 void gtm_compiled_unref(struct gtm_compiled *compiled); /* NULL is fine */
 const struct gtm_intent *gtm_compiled_intent(const struct gtm_compiled *compiled); /* borrowed */
@@ -71,6 +87,21 @@ int gtm_publisher_install(struct gtm_publisher *pub, struct gtm_compiled *compil
  * could not be rebuilt answers as before, until the next flip, which tries it again. */
 int gtm_publisher_flip(struct gtm_publisher *pub, const struct gtm_states *states,
                        const struct gtm_touched *touched, struct gtm_error *err) GTM_MUST_CHECK;
+
+/* How views answer beside their zones: in force with the next install that succeeds (and is dropped
+ * by one that fails). Takes a reference. NULL: as before. */
+struct gtm_settings;
+void gtm_publisher_settings(struct gtm_publisher *pub, struct gtm_settings *settings);
+
+/* A zone file changed and nothing else: switches to what gtm_compile_zones made of the compiled
+ * intent in force, keeping all steering tables. GTM_ESTATE when it was made of another one; on
+ * failure everything stays as it was. */
+int gtm_publisher_zones(struct gtm_publisher *pub, struct gtm_compiled *compiled,
+                        struct gtm_error *err) GTM_MUST_CHECK;
+/* Marks the intent's zone as expired or not and publishes when that is news: then it answers
+ * SERVFAIL (RFC 1034 4.3.5). */
+int gtm_publisher_expire(struct gtm_publisher *pub, size_t zone, bool expired,
+                         struct gtm_error *err) GTM_MUST_CHECK;
 
 struct gtm_publisher_info {
     uint64_t revision; /* of the last view, counted from 1; 0 = none yet */

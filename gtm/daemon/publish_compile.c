@@ -197,10 +197,34 @@ static struct gtm_compiled *compiled_new(const struct gtm_intent *intent,
     return c;
 }
 
+/* Each zone keeps the tables of its names, to be loaded alone when its file changes. */
+static void keep_table_of(struct work *w)
+{
+    for (size_t z = 0; w->table_of && z < w->out->intent->zones_count; z++) {
+        if (z < w->out->zones_count)
+            w->out->zones[z].table_of = w->table_of[z];
+        else
+            gtm_free(w->table_of[z]);
+    }
+    gtm_free(w->table_of);
+    w->table_of = NULL;
+}
+
 struct gtm_compiled *gtm_compile(const struct gtm_intent *intent, const struct dns_geodb *geodb,
                                  const struct gtm_compiled *previous, struct gtm_diags *diags)
 {
+    return gtm_compile_in(intent, geodb, previous, NULL, diags);
+}
+
+struct gtm_compiled *gtm_compile_in(const struct gtm_intent *intent, const struct dns_geodb *geodb,
+                                    const struct gtm_compiled *previous, const char *copies_dir,
+                                    struct gtm_diags *diags)
+{
     struct work w = {.out = compiled_new(intent, geodb), .diags = diags};
+    if (w.out && copies_dir && !(w.out->copies_dir = gtm_strdup(copies_dir))) {
+        gtm_compiled_unref(w.out);
+        w.out = NULL;
+    }
     if (!w.out) {
         gtm_diags_add(diags, GTM_SEV_ERROR, intent->path, 0, 0, "no memory for compiling");
         return NULL;
@@ -208,9 +232,7 @@ struct gtm_compiled *gtm_compile(const struct gtm_intent *intent, const struct d
     bool fine = collect_tables(&w);
     bool zones_fine = !w.nomem && collect_zones(&w, previous);
     fine = fine && zones_fine && collect_maps(&w, geodb, previous) && collect_pools(&w);
-    for (size_t z = 0; w.table_of && z < intent->zones_count; z++)
-        gtm_free(w.table_of[z]);
-    gtm_free(w.table_of);
+    keep_table_of(&w);
     gtm_free(w.checked);
     gtm__intern_fini(&w.tables);
     if (!fine) {
@@ -242,6 +264,7 @@ void gtm_compiled_unref(struct gtm_compiled *c)
     gtm_free(c->tables);
     gtm_free(c->pool_first);
     gtm_free(c->pool_tables);
+    gtm_free(c->copies_dir);
     gtm_intent_unref(c->intent);
     gtm_free(c);
 }

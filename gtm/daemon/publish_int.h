@@ -39,13 +39,16 @@ struct gtm__zone {
     struct dns_zone *zone;
     uint64_t text_hash[2], names_hash[2];
     bool includes;    /* its text includes other files: never taken over unread */
+    bool placeholder; /* a copy that has not come yet: it cannot answer */
     uint32_t *tables; /* by slot */
     size_t slot_count;
+    uint32_t *table_of; /* by name */
 };
 
 struct gtm_compiled {
     atomic_int refs;
     struct gtm_intent *intent;
+    char *copies_dir; /* of zones with primaries; NULL = none */
     uint64_t geography;
     struct gtm__map **maps;
     size_t maps_count, maps_cap;
@@ -85,6 +88,8 @@ void gtm__map_unref(struct gtm__map *map);
 bool gtm__zone_compile(struct gtm_compiled *out, const struct gtm_compiled *previous, size_t i,
                        const uint32_t *table_of, struct gtm_diags *diags);
 void gtm__zone_fini(struct gtm__zone *zone);
+/* Where the zone's text is: its file, or its copy; new, NULL: out of memory. */
+char *gtm__zone_path(const struct gtm_compiled *compiled, const struct gtm_zone_conf *conf);
 
 /* ---- publisher: one owner ---- */
 
@@ -148,10 +153,19 @@ struct gtm_publisher {
     gtm_publish_fn publish;
     void *ctx;
     struct gtm__state *state;
+    struct gtm_settings *settings, *next_settings; /* in force, with the next install; or NULL */
     struct dns_view *view;
     bool view_stale; /* tables are newer than the view: building it failed */
     struct gtm_publisher_info info;
 };
+
+/* publish.c */
+/* Where each zone's slots stand, with its peers; old (may be NULL) lends which copies are expired.
+ */
+void gtm__publisher_lay_out(struct gtm__state *state, const struct gtm_settings *settings,
+                            const struct dns_view_zone *old);
+/* Builds and publishes a view of what is there. */
+int gtm__publisher_view(struct gtm_publisher *pub, struct gtm_error *err) GTM_MUST_CHECK;
 
 /* publish_picks.c */
 /* The picks of a map under what each part can use now; one use more, to be given back. NULL: err.

@@ -15,6 +15,7 @@
 struct load {
     const struct gtm_zone_conf *conf;
     struct gtm__zone *zone;
+    char *path; /* of the text */
     struct dns_zone_dynamic *dynamics;
     size_t dynamics_count;
     char *text;
@@ -25,6 +26,7 @@ void gtm__zone_fini(struct gtm__zone *zone)
 {
     dns_zone_unref(zone->zone);
     gtm_free(zone->tables);
+    gtm_free(zone->table_of);
     *zone = (struct gtm__zone){0};
 }
 
@@ -32,6 +34,7 @@ static void load_fini(struct load *l)
 {
     gtm_free(l->dynamics);
     gtm_free(l->text);
+    gtm_free(l->path);
 }
 
 /* Gives each distinct table of the zone's names a slot, in the order of first use. */
@@ -69,7 +72,7 @@ static void hash_names(struct load *l)
 {
     for (unsigned lane = 0; lane < 2; lane++) {
         uint64_t h = gtm__hash_bytes(lane + 1, l->conf->name, strlen(l->conf->name));
-        h = gtm__hash_bytes(h, l->conf->file, strlen(l->conf->file));
+        h = gtm__hash_bytes(h, l->path, strlen(l->path));
         for (size_t n = 0; n < l->dynamics_count; n++) {
             const struct dns_zone_dynamic *d = &l->dynamics[n];
             h = gtm__hash_bytes(h, d->name, strlen(d->name));
@@ -110,20 +113,34 @@ static struct dns_zone *reuse(const struct load *l, const struct gtm_compiled *p
     return dns_zone_ref(was->zone);
 }
 
+/* A zone that is to be transferred and was not yet gets a text that loads; it answers SERVFAIL. */
+static int read_text(struct load *l, struct gtm_error *err)
+{
+    static const char nothing[] = "@ 0 SOA . . 0 3600 600 86400 0\n@ 0 NS .\n";
+    int rc = gtm_fs_read(l->path, DNS_ZONEFILE_MAX_BYTES, &l->text, &l->text_len, err);
+    if (rc != GTM_ENOTFOUND || l->conf->file)
+        return rc;
+    l->zone->placeholder = true;
+    l->text = gtm_strdup(nothing);
+    l->text_len = sizeof(nothing) - 1;
+    return l->text ? GTM_OK : gtm_error_set(err, GTM_ENOMEM, "out of memory");
+}
+
 bool gtm__zone_compile(struct gtm_compiled *out, const struct gtm_compiled *previous, size_t i,
                        const uint32_t *table_of, struct gtm_diags *diags)
 {
     const struct gtm_zone_conf *conf = &out->intent->zones[i];
-    struct load l = {.conf = conf, .zone = &out->zones[i]};
+    struct load l = {.conf = conf, .zone = &out->zones[i], .path = gtm__zone_path(out, conf)};
     struct gtm_error err = {0};
-    if (assign_slots(&l, out, table_of) != GTM_OK) {
-        gtm_diags_add(diags, GTM_SEV_ERROR, conf->file, 0, 0, "no memory for the dynamic names");
+    if (!l.path || assign_slots(&l, out, table_of) != GTM_OK) {
+        gtm_diags_add(diags, GTM_SEV_ERROR, out->intent->path, 0, 0,
+                      "no memory for the dynamic names of zone %s", conf->name);
         load_fini(&l);
         return false;
     }
-    if (gtm_fs_read(conf->file, DNS_ZONEFILE_MAX_BYTES, &l.text, &l.text_len, &err) != GTM_OK) {
+    if (read_text(&l, &err) != GTM_OK) {
         gtm_diags_add(diags, GTM_SEV_ERROR, out->intent->path, conf->pos.line, conf->pos.col,
-                      "zone %s: %s: %s", conf->name, conf->file, err.text);
+                      "zone %s: %s: %s", conf->name, l.path, err.text);
         load_fini(&l);
         return false;
     }
@@ -134,7 +151,7 @@ bool gtm__zone_compile(struct gtm_compiled *out, const struct gtm_compiled *prev
         out->info.zones_reused++;
     } else {
         struct dns_zone_spec spec = {.origin = conf->name,
-                                     .path = conf->file,
+                                     .path = l.path,
                                      .dynamics = l.dynamics,
                                      .dynamics_count = l.dynamics_count,
                                      .slot_count = (uint32_t)l.zone->slot_count};
