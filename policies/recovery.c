@@ -173,6 +173,15 @@ bool policy_recovery_resume(struct policy_recovery *r, const struct gtm_pool *po
     return true;
 }
 
+void policy_recovery_forgive(struct policy_recovery *r, uint64_t now_ms)
+{
+    if (r->state != POLICY_RECOVERY_DOWN)
+        return;
+    r->penalty = r->penalty > 1 ? r->penalty - 1 : 0;
+    r->falls -= r->falls > 0;
+    enter(r, POLICY_RECOVERY_SERVING, now_ms);
+}
+
 void policy_recovery_release(struct policy_recovery *r, uint64_t now_ms)
 {
     if (r->state != POLICY_RECOVERY_DOWN && r->state != POLICY_RECOVERY_SERVING)

@@ -66,6 +66,8 @@ void policy_recovery_step(struct policy_recovery *r, const struct gtm_pool *pool
 /* An operator's word: false when it waited for nothing. */
 bool policy_recovery_resume(struct policy_recovery *r, const struct gtm_pool *pool,
                             uint64_t now_ms);
+/* Its last fall is not believed any more (panic): as if it had not been. */
+void policy_recovery_forgive(struct policy_recovery *r, uint64_t now_ms);
 /* It is needed at once. */
 void policy_recovery_release(struct policy_recovery *r, uint64_t now_ms);
 

@@ -141,30 +141,41 @@ int gtm_facts_carry(struct gtm_facts *facts, const struct gtm_facts *from)
 
 /* --- orders in the states --- */
 
-void gtm_facts_apply_override(struct gtm_facts *facts, const char *key, struct gtm_touched *touched)
+bool gtm_facts_find(const struct gtm_facts *facts, const char *key, size_t *ret_pool,
+                    long *ret_endpoint)
 {
-    const struct gtm_override *override = gtm_overrides_get(&facts->overrides, key);
-    enum gtm_admin admin = override ? override->admin : GTM_ADMIN_AUTO;
-    const char *slash = strchr(key, '/');
-    if (!slash)
-        return;
     char pool_name[GTM_NAME_MAX + 1];
-    size_t n = strcspn(slash + 1, "/");
+    const char *slash = strchr(key, '/');
+    size_t n = slash ? strcspn(slash + 1, "/") : SIZE_MAX;
     if (n > GTM_NAME_MAX)
-        return;
+        return false;
     memcpy(pool_name, slash + 1, n);
     pool_name[n] = 0;
     int pool = gtm_intent_pool(facts->intent, pool_name);
     if (pool < 0)
-        return;
-    if (!strncmp(key, "pool/", 5)) {
-        gtm_states_set_pool_admin(facts->states, (size_t)pool, admin, touched);
-        return;
-    }
+        return false;
+    *ret_pool = (size_t)pool;
+    *ret_endpoint = -1;
+    if (!strncmp(key, "pool/", 5))
+        return true;
     const char *name = slash + 1 + n;
     int endpoint = *name == '/' ? gtm_pool_endpoint(&facts->intent->pools[pool], name + 1) : -1;
-    if (endpoint >= 0)
-        gtm_states_set_admin(facts->states, (size_t)pool, (size_t)endpoint, admin, touched);
+    *ret_endpoint = endpoint;
+    return endpoint >= 0;
+}
+
+void gtm_facts_apply_override(struct gtm_facts *facts, const char *key, struct gtm_touched *touched)
+{
+    const struct gtm_override *override = gtm_overrides_get(&facts->overrides, key);
+    enum gtm_admin admin = override && !override->draining ? override->admin : GTM_ADMIN_AUTO;
+    size_t pool = 0;
+    long endpoint = -1;
+    if (!gtm_facts_find(facts, key, &pool, &endpoint))
+        return;
+    if (endpoint < 0)
+        gtm_states_set_pool_admin(facts->states, pool, admin, touched);
+    else
+        gtm_states_set_admin(facts->states, pool, (size_t)endpoint, admin, touched);
 }
 
 void gtm_facts_apply_overrides(struct gtm_facts *facts, struct gtm_touched *touched)

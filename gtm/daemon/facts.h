@@ -29,6 +29,8 @@ struct gtm_override {
     char reason[GTM_OVERRIDE_REASON_BYTES]; /* may be empty */
     int64_t since_ms;                       /* Unix time */
     int64_t until_ms;                       /* 0 = until it is withdrawn */
+    uint64_t over_ms;                       /* drain: this long, in steps; 0 = at once */
+    bool draining;                          /* … and that is not over */
     bool saved;                             /* the store has it */
 };
 
@@ -83,7 +85,12 @@ void gtm_facts_free(struct gtm_facts *facts);                     /* NULL is fin
 /* Takes over what `from` knows, by name; orders too. GTM_ENOMEM. */
 int gtm_facts_carry(struct gtm_facts *facts, const struct gtm_facts *from) GTM_MUST_CHECK;
 
-/* Puts the order under key (or its absence) into the states; unknown names are ignored. */
+/* What the key of an order names: *ret_endpoint is -1 for a whole pool. False: nothing that the
+ * intent has. */
+bool gtm_facts_find(const struct gtm_facts *facts, const char *key, size_t *ret_pool,
+                    long *ret_endpoint);
+/* Puts the order under key (or its absence) into the states; unknown names are ignored. One that
+ * drains gradually is as none until it is over: the shares do it. */
 void gtm_facts_apply_override(struct gtm_facts *facts, const char *key,
                               struct gtm_touched *touched);
 /* All orders. */

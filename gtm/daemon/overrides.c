@@ -80,6 +80,8 @@ char *gtm_override_print(const struct gtm_override *override)
     gtm_json_add_str(root, "reason", override->reason);
     gtm_json_add_i64(root, "since_ms", override->since_ms);
     gtm_json_add_i64(root, "until_ms", override->until_ms);
+    if (override->over_ms)
+        gtm_json_add_i64(root, "over_ms", (int64_t) override->over_ms);
     char *text = gtm_json_print(root, false);
     gtm_json_free(root);
     return text;
@@ -96,6 +98,7 @@ int gtm_override_parse(const char *text, size_t len, struct gtm_override *ret_ov
     *ret_override = (struct gtm_override){.admin = (enum gtm_admin)admin,
                                           .since_ms = gtm_json_i64(root, "since_ms", 0),
                                           .until_ms = gtm_json_i64(root, "until_ms", 0),
+                                          .over_ms = (uint64_t)gtm_json_i64(root, "over_ms", 0),
                                           .saved = true};
     snprintf(ret_override->owner, sizeof(ret_override->owner), "%s",
              gtm_json_str(root, "owner", "unknown"));

@@ -33,11 +33,13 @@ static void on_flip_retry(void *arg)
 }
 
 /* After facts changed: pools' and regions' words, then the answers. */
-static void publish_touched(struct gtm_state *state)
+void gtm_state__publish(struct gtm_state *state)
 {
     struct gtm_state_next *now = state->now;
     if (!now->touched.count)
         return;
+    for (size_t i = 0; i < now->touched.count; i++)
+        gtm_state__release(state, now, now->touched.pools[i]);
     /* Answers first; the words are for people. */
     flip(state, &now->touched);
     int64_t wall = gtm_wall_ms(state->clock);
@@ -69,7 +71,7 @@ static void drain_changes(void *arg)
         change = next;
     }
     if (any) {
-        publish_touched(state);
+        gtm_state__publish(state);
         gtm_state__save_soon(state);
     }
 }
@@ -161,8 +163,9 @@ static int change_override(struct gtm_state *state, const char *key,
     } else {
         gtm_overrides_remove(&facts->overrides, key);
     }
+    gtm_state__drain_changed(state, key);
     gtm_facts_apply_override(facts, key, &state->now->touched);
-    publish_touched(state);
+    gtm_state__publish(state);
     arm_end(state);
     int rc = gtm_state__persist(state, key, done, arg);
     if (rc) { /* in force, but not durable: said at once */
@@ -217,6 +220,7 @@ void gtm_state_next_free(struct gtm_state_next *next)
     gtm_free(next->slots);
     gtm_map_free(next->by_key, NULL);
     gtm_free(next->addresses);
+    gtm_free(next->active);
     gtm_touched_fini(&next->touched);
     gtm_facts_free(next->facts);
     gtm_free(next);
@@ -242,17 +246,43 @@ static void recall(const struct gtm_state *state, struct gtm_slot *slot)
     }
 }
 
-/* A panic goes on over a reload. */
+/* From Unix time to the monotonic clock; what was before it began counts from its beginning. */
+static uint64_t to_mono(const struct gtm_state *state, uint64_t wall_ms)
+{
+    int64_t ago = gtm_wall_ms(state->clock) - (int64_t)wall_ms;
+    uint64_t now = gtm_mono_ms(state->clock);
+    return ago <= 0 ? now : (uint64_t)ago > now ? 0 : now - (uint64_t)ago;
+}
+
+static void recall_saved(const struct gtm_state *state, const struct gtm_state_next *next,
+                         const struct gtm_slot *slot, struct gtm_address *address)
+{
+    char key[GTM_OVERRIDE_KEY_BYTES];
+    const struct gtm_pool *pool = &next->facts->intent->pools[slot->pool];
+    snprintf(key, sizeof(key), "%s/%s/%d", pool->name, pool->endpoints[slot->endpoint].name,
+             slot->family == GTM_FAMILY_V4 ? 4 : 6);
+    const struct policy_recovery *saved = gtm_map_get(state->saved_recovery, key);
+    if (!saved)
+        return;
+    address->recovery = *saved;
+    address->recovery.since_ms = to_mono(state, saved->since_ms);
+    address->recovery.penalty_ms = to_mono(state, saved->penalty_ms);
+}
+
+/* A panic goes on over a reload, a way back over a restart too. */
 static void recall_address(const struct gtm_state *state, struct gtm_state_next *next,
                            const struct gtm_slot *slot, struct gtm_address *address)
 {
     uintptr_t i = state->now ? (uintptr_t)gtm_map_get(state->now->by_key, slot->key) : 0;
+    if (!state->now)
+        recall_saved(state, next, slot, address);
     if (!i)
         return;
     const struct gtm_slot *old = &state->now->slots[i - 1];
     const struct gtm_facts *facts = state->now->facts;
     const struct gtm_address *from =
         &state->now->addresses[(facts->base[old->pool] + old->endpoint) * 2 + old->family];
+    address->recovery = from->recovery;
     address->content_ms = from->content_ms;
     address->held = from->held;
     next->facts->panic[slot->pool * 2 + slot->family] = facts->panic[old->pool * 2 + old->family];
@@ -362,6 +392,7 @@ static int fill(struct gtm_state *state, struct gtm_state_next *next)
         rc = copy_orders(&next->facts->overrides, &state->boot);
         recall_last_good(state, next);
     }
+    gtm_state__shares_prepared(state, next);
     gtm_facts_apply_overrides(next->facts, NULL); /* also of names that are new */
     int64_t wall = gtm_wall_ms(state->clock);
     for (size_t p = 0; p < intent->pools_count; p++)
@@ -396,10 +427,12 @@ void gtm_state_commit(struct gtm_state *state, struct gtm_state_next *next)
 {
     gtm_state_next_free(state->now);
     state->now = next;
+    gtm_state__on_share(state);
     gtm_timer_stop(state->flip_retry);
     gtm_map_free(state->saved, gtm_free);
     gtm_map_free(state->not_last_good, NULL);
-    state->saved = state->not_last_good = NULL;
+    gtm_map_free(state->saved_recovery, gtm_free);
+    state->saved = state->not_last_good = state->saved_recovery = NULL;
     gtm_overrides_fini(&state->boot);
     state->all_dirty = true;
     gtm_state__save_soon(state);
@@ -453,10 +486,12 @@ struct gtm_state *gtm_state_new(const struct gtm_state_opts *opts)
     state->flip_retry = gtm_timer_new(opts->loop, on_flip_retry, state);
     state->save_timer = gtm_timer_new(opts->loop, gtm_state__on_save, state);
     state->end_timer = gtm_timer_new(opts->loop, on_end, state);
+    state->share_timer = gtm_timer_new(opts->loop, gtm_state__on_share, state);
     state->saved = gtm_map_new();
     state->not_last_good = gtm_map_new();
-    if (!state->flip_retry || !state->save_timer || !state->end_timer || !state->saved ||
-        !state->not_last_good || gtm_overrides_init(&state->boot)) {
+    state->saved_recovery = gtm_map_new();
+    if (!state->flip_retry || !state->save_timer || !state->end_timer || !state->share_timer ||
+        !state->saved || !state->not_last_good || gtm_overrides_init(&state->boot)) {
         gtm_state_free(state);
         return NULL;
     }
@@ -475,8 +510,10 @@ void gtm_state_free(struct gtm_state *state)
     gtm_timer_free(state->flip_retry);
     gtm_timer_free(state->save_timer);
     gtm_timer_free(state->end_timer);
+    gtm_timer_free(state->share_timer);
     gtm_map_free(state->saved, gtm_free);
     gtm_map_free(state->not_last_good, NULL);
+    gtm_map_free(state->saved_recovery, gtm_free);
     gtm_overrides_fini(&state->boot);
     gtm_state_next_free(state->now);
     pthread_mutex_destroy(&state->mutex);

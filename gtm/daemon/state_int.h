@@ -7,6 +7,7 @@
 
 #include "gtm/base/map.h"
 #include "gtm/daemon/state.h"
+#include "policies/recovery.h"
 
 #include <pthread.h>
 
@@ -32,6 +33,14 @@ struct gtm_address {
     uint32_t first;      /* of its slots: index + 1 */
     uint64_t content_ms; /* since when content alone takes it down; monotonic, 0 = it does not */
     bool held;           /* … and that is not believed: panic */
+    bool listed;         /* in `active` */
+    struct policy_recovery recovery;
+};
+
+/* An address that is on its way back. */
+struct gtm_active {
+    uint32_t pool, endpoint;
+    uint8_t family;
 };
 
 /* A health that was saved by an earlier run. */
@@ -56,6 +65,9 @@ struct gtm_state_next {
     size_t slots_count, slots_cap;
     struct gtm_map *by_key;        /* key → slot index + 1 */
     struct gtm_address *addresses; /* [endpoint * 2 + family] */
+    struct gtm_active *active;
+    size_t active_count, active_cap;
+    size_t drains; /* orders that drain gradually just now */
     struct gtm_touched touched;
 };
 
@@ -64,12 +76,15 @@ struct gtm_state {
     const struct gtm_clock *clock;
     struct gtm_state_next *now; /* NULL before the first commit */
     struct gtm_touched none;    /* offered again after a failed flip */
-    struct gtm_timer *flip_retry, *save_timer, *end_timer;
+    struct gtm_timer *flip_retry, *save_timer, *end_timer, *share_timer;
+    uint64_t share_wake_ms; /* when share_timer fires; monotonic, 0 = it does not */
     uint64_t changes;
 
-    struct gtm_map *saved;         /* key → struct gtm_saved_health; until the first commit */
-    struct gtm_map *not_last_good; /* "pool/endpoint/4" → 1; until the first commit */
-    struct gtm_overrides boot;     /* orders read; until the first commit */
+    struct gtm_map *saved;          /* key → struct gtm_saved_health; until the first commit */
+    struct gtm_map *not_last_good;  /* "pool/endpoint/4" → 1; until the first commit */
+    struct gtm_map *saved_recovery; /* "pool/endpoint/4" → struct policy_recovery, in Unix time;
+                                       until the first commit */
+    struct gtm_overrides boot;      /* orders read; until the first commit */
 
     bool dirty[GTM_STATE_SHARDS_MAX], saving, save_scheduled;
     bool all_dirty; /* after a commit: shards moved, some may have to go */
@@ -89,6 +104,24 @@ void gtm_state__merge(struct gtm_state *state, struct gtm_slot *slot,
                       const struct gtm_change *change);
 /* Healths of a pool that is being prepared, from its slots. */
 void gtm_state__settle_pool(struct gtm_state *state, struct gtm_state_next *next, size_t pool);
+
+/* state_shares.c */
+/* The health of an address is now this: what that means for its share. */
+void gtm_state__recover(struct gtm_state *state, struct gtm_state_next *next, size_t pool,
+                        size_t endpoint, unsigned family, enum gtm_health health);
+/* When nothing of the pool serves, what is held does. */
+void gtm_state__release(struct gtm_state *state, struct gtm_state_next *next, size_t pool);
+/* Ends the wait of an endpoint; false when it waited for nothing. Publish afterwards. */
+bool gtm_state__resume(struct gtm_state *state, size_t pool, size_t endpoint);
+/* Which orders drain gradually now, and what that leaves; after one changed. */
+void gtm_state__drains(struct gtm_state *state, struct gtm_state_next *next);
+void gtm_state__drain_changed(struct gtm_state *state, const char *key);
+/* The state was filled from the one before: shares follow. */
+void gtm_state__shares_prepared(struct gtm_state *state, struct gtm_state_next *next);
+void gtm_state__on_share(void *state); /* timer */
+
+/* state.c: publishes what was touched. */
+void gtm_state__publish(struct gtm_state *state);
 
 void gtm_state__save_soon(struct gtm_state *state);
 void gtm_state__mark(struct gtm_state *state, size_t slot);

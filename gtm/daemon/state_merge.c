@@ -70,7 +70,7 @@ static void settle(const struct settling *s, size_t pool, size_t endpoint, enum 
 {
     struct gtm_facts *facts = s->next->facts;
     size_t at = (facts->base[pool] + endpoint) * 2 + family;
-    const struct gtm_address *address = &s->next->addresses[at];
+    struct gtm_address *address = &s->next->addresses[at];
     enum gtm_health old = gtm_states_get(facts->states, pool, endpoint, family).health;
     unsigned counts[GTM_HEALTH_COUNT] = {0};
     tally(s->next, address, true, counts);
@@ -81,6 +81,10 @@ static void settle(const struct settling *s, size_t pool, size_t endpoint, enum 
     else if (health == GTM_HEALTH_UNKNOWN && spoke)
         health = old; /* not decided: as before */
     facts->panic_held[at] = address->held;
+    if (address->held)
+        policy_recovery_forgive(&address->recovery, s->now_ms);
+    if (s->touched)
+        gtm_state__recover(s->state, s->next, pool, endpoint, family, health);
     if (health == old)
         return;
     facts->since_ms[at] = s->since_ms;

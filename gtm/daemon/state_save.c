@@ -19,6 +19,7 @@
 #define SAVE_EVERY_MS    1000
 #define SAVE_RETRY_MS    5000
 #define LASTGOOD_ENTRIES 1000
+#define RECOVERY_ENTRIES 500
 #define KEY_BYTES        (GTM_OVERRIDE_KEY_BYTES + 16)
 
 /* --- writing --- */
@@ -104,18 +105,25 @@ static void marks_close(struct marks *marks)
     marks->in_buf = 0;
 }
 
-static void marks_add(struct marks *marks, const char *pool, const char *endpoint, unsigned family)
+static void add_address(struct gtm_buf *buf, const char *pool, const char *endpoint,
+                        unsigned family)
 {
     char key[GTM_OVERRIDE_KEY_BYTES];
     snprintf(key, sizeof(key), "%s/%s/%d", pool, endpoint, family == GTM_FAMILY_V4 ? 4 : 6);
+    gtm_json_quote(buf, key, strlen(key));
+}
+
+static void marks_add(struct marks *marks, const char *pool, const char *endpoint, unsigned family)
+{
     gtm_buf_addc(&marks->buf, marks->in_buf ? ',' : '[');
-    gtm_json_quote(&marks->buf, key, strlen(key));
+    add_address(&marks->buf, pool, endpoint, family);
     if (++marks->in_buf == LASTGOOD_ENTRIES)
         marks_close(marks);
 }
 
-static void collect_marks(const struct gtm_facts *facts, struct marks *marks)
+static void collect_marks(const struct gtm_state *state, struct marks *marks)
 {
+    const struct gtm_facts *facts = state->now->facts;
     for (size_t p = 0; p < facts->intent->pools_count; p++) {
         const struct gtm_pool *pool = &facts->intent->pools[p];
         for (size_t e = 0; e < pool->endpoints_count; e++)
@@ -123,6 +131,38 @@ static void collect_marks(const struct gtm_facts *facts, struct marks *marks)
                 if (gtm_endpoint_has(&pool->endpoints[e], f) &&
                     !gtm_states_last_good(facts->states, p, e, f))
                     marks_add(marks, pool->name, pool->endpoints[e].name, f);
+    }
+    marks_close(marks);
+}
+
+/* Times are kept as Unix time: the monotonic clock begins anew with the machine. */
+static void recovery_add(struct marks *marks, const struct gtm_pool *pool, size_t endpoint,
+                         unsigned family, const struct policy_recovery *r, int64_t offset_ms)
+{
+    gtm_buf_addc(&marks->buf, marks->in_buf ? ',' : '[');
+    gtm_buf_addc(&marks->buf, '[');
+    add_address(&marks->buf, pool->name, pool->endpoints[endpoint].name, family);
+    gtm_buf_addf(&marks->buf, ",\"%s\",%lld,%.3f,%lld,%u]", policy_recovery_word(r->state),
+                 (long long)r->since_ms + offset_ms, r->penalty,
+                 (long long)r->penalty_ms + offset_ms, r->falls);
+    if (++marks->in_buf == RECOVERY_ENTRIES)
+        marks_close(marks);
+}
+
+static void collect_recovery(const struct gtm_state *state, struct marks *marks)
+{
+    const struct gtm_facts *facts = state->now->facts;
+    int64_t offset_ms = gtm_wall_ms(state->clock) - (int64_t)gtm_mono_ms(state->clock);
+    for (size_t p = 0; p < facts->intent->pools_count; p++) {
+        const struct gtm_pool *pool = &facts->intent->pools[p];
+        for (size_t i = 0; i < pool->endpoints_count * 2; i++) {
+            const struct policy_recovery *r =
+                &state->now->addresses[facts->base[p] * 2 + i].recovery;
+            bool back = r->state != POLICY_RECOVERY_SERVING && r->state != POLICY_RECOVERY_DOWN;
+            if (gtm_endpoint_has(&pool->endpoints[i / 2], (enum gtm_family)(i % 2)) &&
+                (back || r->penalty > 1))
+                recovery_add(marks, pool, i / 2, i % 2, r, offset_ms);
+        }
     }
     marks_close(marks);
 }
@@ -196,20 +236,21 @@ static void commit_differing(const struct gtm_state *state, struct commit *commi
         commit_add(commit, dir, number, text);
 }
 
-static void save_marks(struct gtm_state *state, struct commit *commit)
+static void save_list(struct gtm_state *state, struct commit *commit, const char *dir,
+                      void (*collect)(const struct gtm_state *state, struct marks *marks))
 {
     struct marks *marks = gtm_calloc(1, sizeof(*marks));
     if (!marks)
         return;
-    collect_marks(state->now->facts, marks);
+    collect(state, marks);
     for (size_t i = 0; i < marks->count; i++)
-        commit_differing(state, commit, "lastgood", i, marks->texts[i]);
+        commit_differing(state, commit, dir, i, marks->texts[i]);
     for (size_t i = marks->count; i < GTM_STATE_SHARDS_MAX; i++) {
         char key[KEY_BYTES];
-        snprintf(key, sizeof(key), "lastgood/%04zu", i);
+        snprintf(key, sizeof(key), "%s/%04zu", dir, i);
         if (same_as_stored(state, key, NULL))
             break; /* they are numbered without gaps */
-        commit_add(commit, "lastgood", i, NULL);
+        commit_add(commit, dir, i, NULL);
     }
     gtm_buf_fini(&marks->buf);
     gtm_free(marks);
@@ -270,7 +311,8 @@ static void save(struct gtm_state *state)
     if (!commit)
         return;
     save_shards(state, commit);
-    save_marks(state, commit);
+    save_list(state, commit, "lastgood", collect_marks);
+    save_list(state, commit, "recovery", collect_recovery);
     if (commit->count > 0) {
         int rc =
             gtm_store_commit(state->opts.store, commit->changes, commit->count, on_saved, state);
@@ -383,6 +425,41 @@ static int read_marks(void *arg, const struct gtm_store_entry *entry)
     return rc;
 }
 
+static int read_recovery(void *arg, const struct gtm_store_entry *entry)
+{
+    struct gtm_state *state = arg;
+    struct gtm_json *root = gtm_json_parse(entry->value, entry->value_len, NULL);
+    if (gtm_json_type(root) != GTM_JSON_ARRAY)
+        skip_damaged(entry);
+    int rc = 0;
+    for (struct gtm_json *m = gtm_json_first(root); m && !rc; m = gtm_json_next(m)) {
+        struct gtm_json *key = gtm_json_first(m), *word = key ? gtm_json_next(key) : NULL;
+        struct gtm_json *since = word ? gtm_json_next(word) : NULL;
+        struct gtm_json *penalty = since ? gtm_json_next(since) : NULL;
+        struct gtm_json *at = penalty ? gtm_json_next(penalty) : NULL;
+        struct gtm_json *falls = at ? gtm_json_next(at) : NULL;
+        const char *text = gtm_json_as_str(word), *address = gtm_json_as_str(key);
+        int known = text ? policy_recovery_parse(text) : -1;
+        if (!falls || !address || known < 0)
+            continue;
+        struct policy_recovery *r = gtm_calloc(1, sizeof(*r));
+        if (!r) {
+            rc = GTM_ENOMEM;
+            break;
+        }
+        *r = (struct policy_recovery){.state = (enum policy_recovery_state)known,
+                                      .since_ms = (uint64_t)gtm_json_as_num(since, 0),
+                                      .penalty = gtm_json_as_num(penalty, 0),
+                                      .penalty_ms = (uint64_t)gtm_json_as_num(at, 0),
+                                      .falls = (unsigned)gtm_json_as_num(falls, 0)};
+        void *old = NULL;
+        rc = gtm_map_put(state->saved_recovery, address, r, &old);
+        gtm_free(rc ? (void *)r : old);
+    }
+    gtm_json_free(root);
+    return rc;
+}
+
 int gtm_state_restore(struct gtm_state *state)
 {
     int rc = gtm_store_list(state->opts.store, "override/", read_override, state);
@@ -390,5 +467,7 @@ int gtm_state_restore(struct gtm_state *state)
         rc = gtm_store_list(state->opts.store, "verdict/", read_verdicts, state);
     if (!rc)
         rc = gtm_store_list(state->opts.store, "lastgood/", read_marks, state);
+    if (!rc)
+        rc = gtm_store_list(state->opts.store, "recovery/", read_recovery, state);
     return rc;
 }

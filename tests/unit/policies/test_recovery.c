@@ -151,6 +151,17 @@ static void test_what_is_needed_at_once_is_released(void **state)
     at(&r, &slow, 21 * S, POLICY_RECOVERY_SERVING, 1000);
 }
 
+static void test_a_fall_that_is_not_believed_leaves_nothing(void **state)
+{
+    struct policy_recovery r = {0};
+    policy_recovery_health(&r, &slow, GTM_HEALTH_DOWN, 10 * S);
+    policy_recovery_forgive(&r, 11 * S);
+    at(&r, &slow, 11 * S, POLICY_RECOVERY_SERVING, 1000);
+    assert_true(r.penalty == 0 && r.falls == 0);
+    policy_recovery_health(&r, &slow, GTM_HEALTH_UP, 20 * S);
+    at(&r, &slow, 20 * S, POLICY_RECOVERY_SERVING, 1000);
+}
+
 static void test_a_drain_takes_its_time(void **state)
 {
     assert_int_equal(policy_drain_share(100 * S, 0, 100 * S), 0);
@@ -188,6 +199,7 @@ int main(void)
         cmocka_unit_test(test_a_flapping_address_is_held_longer_and_longer),
         cmocka_unit_test(test_the_hold_runs_beside_the_penalty),
         cmocka_unit_test(test_what_is_needed_at_once_is_released),
+        cmocka_unit_test(test_a_fall_that_is_not_believed_leaves_nothing),
         cmocka_unit_test(test_a_drain_takes_its_time),
         cmocka_unit_test(test_words),
     };

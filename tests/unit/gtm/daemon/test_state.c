@@ -186,6 +186,50 @@ static void with_require_any_one_monitor_is_enough(void **state)
     assert_int_equal(health(w, 0, 0, GTM_FAMILY_V4), GTM_HEALTH_DOWN);
 }
 
+static unsigned share(struct world *w, size_t pool, size_t endpoint)
+{
+    return gtm_states_share(gtm_state_facts(w->state)->states, pool, endpoint, GTM_FAMILY_V4);
+}
+
+/* Hold, then nothing to ramp; over a reload and a restart; needed at once when it is the last. */
+static void what_recovers_is_held(void **state)
+{
+    struct world *w = *state;
+    char text[128];
+    w->intent->pools[0].failback_mode = GTM_FAILBACK_MANUAL;
+    report(w, "a/a1/m1/4", GTM_HEALTH_DOWN);
+    report(w, "a/a2/m1/4", GTM_HEALTH_UP);
+    turn(w);
+    report(w, "a/a1/m1/4", GTM_HEALTH_UP);
+    turn(w);
+    assert_int_equal(health(w, 0, 0, GTM_FAMILY_V4), GTM_HEALTH_UP);
+    assert_int_equal(share(w, 0, 0), 0);
+    assert_false(gtm_states_serves(gtm_state_facts(w->state)->states, 0, 0, GTM_FAMILY_V4));
+    gtm_state_share_text(w->state, 0, 0, GTM_FAMILY_V4, text, sizeof(text));
+    assert_string_equal(text,
+                        "recovered, waits for gtmctl endpoint resume (failback.mode: manual)");
+    struct gtm_state_next *next = gtm_state_prepare(w->state, w->intent);
+    assert_non_null(next);
+    gtm_state_commit(w->state, next);
+    assert_int_equal(share(w, 0, 0), 0);
+    halt(w);
+    boot(w);
+    assert_int_equal(share(w, 0, 0), 0);
+    assert_int_equal(gtm_state_resume(w->state, 0, 0, "me"), 0);
+    assert_int_equal(share(w, 0, 0), GTM_SHARE_FULL);
+    assert_int_equal(gtm_state_resume(w->state, 0, 0, "me"), GTM_ESTATE);
+    assert_int_equal(gtm_state_resume(w->state, 9, 0, "me"), GTM_ENOTFOUND);
+    /* again, and now the other one falls */
+    report(w, "a/a1/m1/4", GTM_HEALTH_DOWN);
+    report(w, "a/a1/m1/4", GTM_HEALTH_UP);
+    turn(w);
+    assert_int_equal(share(w, 0, 0), 0);
+    report(w, "a/a2/m1/4", GTM_HEALTH_DOWN);
+    turn(w);
+    assert_int_equal(share(w, 0, 0), GTM_SHARE_FULL);
+    assert_true(gtm_states_serves(gtm_state_facts(w->state)->states, 0, 0, GTM_FAMILY_V4));
+}
+
 static void report_content(struct world *w, const char *key, enum gtm_health health)
 {
     struct health_report r = {.health = health,
@@ -300,6 +344,40 @@ static void order(struct world *w, const char *key, enum gtm_admin admin)
     snprintf(o.reason, sizeof(o.reason), "why \"not\"");
     assert_int_equal(
         gtm_state_override(w->state, key, admin == GTM_ADMIN_AUTO ? NULL : &o, on_stored, w), 0);
+}
+
+static void a_gradual_drain_takes_users_away_in_steps(void **state)
+{
+    struct world *w = *state;
+    char text[128];
+    struct gtm_override o = {
+        .admin = GTM_ADMIN_DRAIN, .since_ms = gtm_wall_ms(gtm_clock_system()), .over_ms = 600000};
+    snprintf(o.owner, sizeof(o.owner), "me");
+    assert_int_equal(gtm_state_override(w->state, "endpoint/a/a1", &o, on_stored, w), 0);
+    assert_int_equal(gtm_loop_run(w->loop), 0);
+    const struct gtm_facts *facts = gtm_state_facts(w->state);
+    assert_in_range(share(w, 0, 0), 900, 960);
+    assert_true(gtm_facts_endpoint_serves(facts, 0, 0));
+    gtm_state_share_text(w->state, 0, 0, GTM_FAMILY_V4, text, sizeof(text));
+    assert_string_equal(text, "draining: 95 % of its weight left");
+    /* withdrawn: all of it at once */
+    order(w, "endpoint/a/a1", GTM_ADMIN_AUTO);
+    assert_int_equal(gtm_loop_run(w->loop), 0);
+    assert_int_equal(share(w, 0, 0), GTM_SHARE_FULL);
+    /* half over, for a whole pool, and after a restart */
+    o.since_ms -= 300000;
+    assert_int_equal(gtm_state_override(w->state, "pool/a", &o, on_stored, w), 0);
+    assert_int_equal(gtm_loop_run(w->loop), 0);
+    assert_in_range(share(w, 0, 1), 440, 530);
+    halt(w);
+    boot(w);
+    assert_in_range(share(w, 0, 1), 440, 530);
+    /* over */
+    o.since_ms -= 300000;
+    assert_int_equal(gtm_state_override(w->state, "pool/a", &o, on_stored, w), 0);
+    assert_int_equal(gtm_loop_run(w->loop), 0);
+    assert_false(gtm_facts_endpoint_serves(gtm_state_facts(w->state), 0, 1));
+    assert_int_equal(gtm_states_pool_admin(gtm_state_facts(w->state)->states, 0), GTM_ADMIN_DRAIN);
 }
 
 static void orders_are_in_force_at_once_and_kept(void **state)
@@ -501,6 +579,8 @@ int main(void)
         TEST(an_address_is_as_healthy_as_its_worst_monitor),
         TEST(with_require_any_one_monitor_is_enough),
         TEST(bad_content_everywhere_is_not_believed),
+        TEST(what_recovers_is_held),
+        TEST(a_gradual_drain_takes_users_away_in_steps),
         TEST(what_comes_together_is_published_together),
         TEST(unknown_targets_and_repeats_change_nothing),
         TEST(orders_are_in_force_at_once_and_kept),

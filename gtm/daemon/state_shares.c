@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What share of its weight every address takes: runs the machine of policies/recovery.h for each,
+ * and gradual drains. Only addresses that are on their way back, and drains under way, cost
+ * anything; a timer wakes for the next change of any of them. Control thread.
+ */
+#include "gtm/base/loop.h"
+#include "gtm/base/mem.h"
+#include "gtm/daemon/state_int.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define TICK_MIN_MS 50
+#define TICK_MAX_MS 60000 /* the calendar may be set while we wait */
+
+static const struct gtm_pool *pool_of(const struct gtm_state_next *next, size_t pool)
+{
+    return &next->facts->intent->pools[pool];
+}
+
+static size_t place(const struct gtm_state_next *next, size_t pool, size_t endpoint,
+                    unsigned family)
+{
+    return (next->facts->base[pool] + endpoint) * 2 + family;
+}
+
+static bool is_active(const struct policy_recovery *r)
+{
+    return r->state != POLICY_RECOVERY_SERVING && r->state != POLICY_RECOVERY_DOWN;
+}
+
+/* ---- shares ---- */
+
+static bool drain_of(const struct gtm_state *state, const struct gtm_state_next *next,
+                     const char *key, unsigned *share)
+{
+    const struct gtm_override *o = gtm_overrides_get(&next->facts->overrides, key);
+    if (!o || !o->draining)
+        return false;
+    int64_t wall = gtm_wall_ms(state->clock);
+    unsigned left = policy_drain_share((uint64_t)o->since_ms, o->over_ms,
+                                       wall > o->since_ms ? (uint64_t)wall : (uint64_t)o->since_ms);
+    *share = left < *share ? left : *share;
+    return true;
+}
+
+/* Puts into the states what the machine and the drains of the endpoint and its pool come to. */
+static void put_share(const struct gtm_state *state, struct gtm_state_next *next, size_t pool,
+                      size_t endpoint, unsigned family)
+{
+    char key[GTM_OVERRIDE_KEY_BYTES];
+    const struct gtm_pool *p = pool_of(next, pool);
+    unsigned share =
+        policy_recovery_share(&next->addresses[place(next, pool, endpoint, family)].recovery, p,
+                              gtm_mono_ms(state->clock));
+    if (next->drains > 0) {
+        if (gtm_override_key(p->name, p->endpoints[endpoint].name, key))
+            drain_of(state, next, key, &share);
+        if (gtm_override_key(p->name, NULL, key))
+            drain_of(state, next, key, &share);
+    }
+    gtm_states_set_share(next->facts->states, pool, endpoint, (enum gtm_family)family, share,
+                         next == state->now ? &next->touched : NULL);
+}
+
+static void put_pool(const struct gtm_state *state, struct gtm_state_next *next, size_t pool)
+{
+    const struct gtm_pool *p = pool_of(next, pool);
+    for (size_t e = 0; e < p->endpoints_count; e++)
+        for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++)
+            if (gtm_endpoint_has(&p->endpoints[e], f))
+                put_share(state, next, pool, e, f);
+}
+
+/* ---- the list of addresses on their way back ---- */
+
+static void arm(struct gtm_state *state, uint64_t wait_ms)
+{
+    uint64_t now = gtm_mono_ms(state->clock);
+    wait_ms = wait_ms < TICK_MIN_MS ? TICK_MIN_MS : wait_ms > TICK_MAX_MS ? TICK_MAX_MS : wait_ms;
+    if (state->share_wake_ms > now && state->share_wake_ms <= now + wait_ms)
+        return;
+    state->share_wake_ms = now + wait_ms;
+    gtm_timer_start(state->share_timer, wait_ms);
+}
+
+static void arm_for(struct gtm_state *state, const struct policy_recovery *r,
+                    const struct gtm_pool *pool)
+{
+    uint64_t now = gtm_mono_ms(state->clock), wake = policy_recovery_wake_ms(r, pool, now);
+    if (wake != POLICY_NEVER_MS)
+        arm(state, wake > now ? wake - now : 0);
+}
+
+/* Without memory for the list the address serves at once: late is better than never. */
+static void follow(struct gtm_state_next *next, size_t pool, size_t endpoint, unsigned family,
+                   uint64_t now_ms)
+{
+    struct gtm_address *a = &next->addresses[place(next, pool, endpoint, family)];
+    if (a->listed || !is_active(&a->recovery))
+        return;
+    void *list = next->active;
+    int rc = gtm_grow(&list, &next->active_cap, next->active_count + 1, sizeof(*next->active));
+    next->active = list;
+    if (rc) {
+        policy_recovery_release(&a->recovery, now_ms);
+        return;
+    }
+    a->listed = true;
+    next->active[next->active_count++] =
+        (struct gtm_active){(uint32_t)pool, (uint32_t)endpoint, (uint8_t)family};
+}
+
+static void tell(struct gtm_state *state, const struct gtm_state_next *next, size_t pool,
+                 size_t endpoint, unsigned family, enum policy_recovery_state from,
+                 const char *cause)
+{
+    const struct gtm_pool *p = pool_of(next, pool);
+    const struct policy_recovery *r =
+        &next->addresses[place(next, pool, endpoint, family)].recovery;
+    char subject[160], text[POLICY_RECOVERY_TEXT + 64];
+    if (r->state == from || r->state == POLICY_RECOVERY_DOWN || next != state->now)
+        return;
+    snprintf(subject, sizeof(subject), "endpoint/%s/%s", p->name, p->endpoints[endpoint].name);
+    char said[POLICY_RECOVERY_TEXT];
+    policy_recovery_say(r, p, gtm_mono_ms(state->clock), said);
+    snprintf(text, sizeof(text), "%s: %s", family == GTM_FAMILY_V4 ? "ipv4" : "ipv6",
+             cause     ? cause
+             : said[0] ? said
+                       : "serves with its full weight");
+    gtm_events_add(state->opts.events, &(struct gtm_event){.type = GTM_EVENT_RECOVERY,
+                                                           .level = GTM_LOG_INFO,
+                                                           .subject = subject,
+                                                           .from = policy_recovery_word(from),
+                                                           .to = policy_recovery_word(r->state),
+                                                           .cause = text});
+}
+
+void gtm_state__recover(struct gtm_state *state, struct gtm_state_next *next, size_t pool,
+                        size_t endpoint, unsigned family, enum gtm_health health)
+{
+    struct gtm_address *a = &next->addresses[place(next, pool, endpoint, family)];
+    const struct gtm_pool *p = pool_of(next, pool);
+    enum policy_recovery_state from = a->recovery.state;
+    uint64_t now = gtm_mono_ms(state->clock);
+    policy_recovery_health(&a->recovery, p, health, now);
+    follow(next, pool, endpoint, family, now);
+    put_share(state, next, pool, endpoint, family);
+    if (is_active(&a->recovery))
+        tell(state, next, pool, endpoint, family, from, NULL);
+    arm_for(state, &a->recovery, p);
+}
+
+/* Nothing of the pool serves in the family: what is held although it is healthy is needed now. */
+static void release(struct gtm_state *state, struct gtm_state_next *next, size_t pool,
+                    unsigned family)
+{
+    const struct gtm_pool *p = pool_of(next, pool);
+    for (size_t e = 0; e < p->endpoints_count; e++) {
+        struct policy_recovery *r = &next->addresses[place(next, pool, e, family)].recovery;
+        enum policy_recovery_state from = r->state;
+        if (!is_active(r) || !gtm_endpoint_has(&p->endpoints[e], family))
+            continue;
+        policy_recovery_release(r, gtm_mono_ms(state->clock));
+        put_share(state, next, pool, e, family);
+        tell(state, next, pool, e, family, from, "needed at once: nothing else of the pool serves");
+    }
+}
+
+void gtm_state__release(struct gtm_state *state, struct gtm_state_next *next, size_t pool)
+{
+    if (next->active_count == 0)
+        return;
+    for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++)
+        if (gtm_facts_serving_family(next->facts, pool, f) == 0)
+            release(state, next, pool, f);
+}
+
+bool gtm_state__resume(struct gtm_state *state, size_t pool, size_t endpoint)
+{
+    struct gtm_state_next *now = state->now;
+    bool any = false;
+    for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++) {
+        struct gtm_address *a = &now->addresses[place(now, pool, endpoint, f)];
+        enum policy_recovery_state from = a->recovery.state;
+        if (!gtm_endpoint_has(&pool_of(now, pool)->endpoints[endpoint], f) ||
+            !policy_recovery_resume(&a->recovery, pool_of(now, pool), gtm_mono_ms(state->clock)))
+            continue;
+        any = true;
+        put_share(state, now, pool, endpoint, f);
+        tell(state, now, pool, endpoint, f, from, NULL);
+        arm_for(state, &a->recovery, pool_of(now, pool));
+    }
+    return any;
+}
+
+static void step_active(struct gtm_state *state)
+{
+    struct gtm_state_next *now = state->now;
+    uint64_t mono = gtm_mono_ms(state->clock);
+    size_t kept = 0;
+    for (size_t i = 0; i < now->active_count; i++) {
+        struct gtm_active at = now->active[i];
+        struct gtm_address *a = &now->addresses[place(now, at.pool, at.endpoint, at.family)];
+        const struct gtm_pool *p = pool_of(now, at.pool);
+        enum policy_recovery_state from = a->recovery.state;
+        policy_recovery_step(&a->recovery, p, mono);
+        put_share(state, now, at.pool, at.endpoint, at.family);
+        tell(state, now, at.pool, at.endpoint, at.family, from, NULL);
+        a->listed = is_active(&a->recovery);
+        if (!a->listed)
+            continue;
+        now->active[kept++] = at;
+        arm_for(state, &a->recovery, p);
+    }
+    now->active_count = kept;
+}
+
+/* ---- gradual drains ---- */
+
+/* The endpoints that the key of an order names. */
+static void put_order(const struct gtm_state *state, struct gtm_state_next *next, const char *key)
+{
+    size_t pool = 0;
+    long endpoint = -1;
+    if (!gtm_facts_find(next->facts, key, &pool, &endpoint))
+        return;
+    if (endpoint < 0) {
+        put_pool(state, next, pool);
+        return;
+    }
+    for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++)
+        if (gtm_endpoint_has(&pool_of(next, pool)->endpoints[endpoint], f))
+            put_share(state, next, pool, (size_t)endpoint, f);
+}
+
+static bool gradual(const struct gtm_override *o, int64_t wall)
+{
+    return o->admin == GTM_ADMIN_DRAIN && o->over_ms > 0 &&
+           wall - o->since_ms < (int64_t)o->over_ms;
+}
+
+void gtm_state__drains(struct gtm_state *state, struct gtm_state_next *next)
+{
+    size_t it = 0;
+    const char *key;
+    void *value;
+    int64_t wall = gtm_wall_ms(state->clock);
+    next->drains = 0;
+    while (gtm_map_next(next->facts->overrides.map, &it, &key, &value)) {
+        struct gtm_override *o = value;
+        bool was = o->draining;
+        o->draining = gradual(o, wall);
+        next->drains += o->draining;
+        if (o->draining) {
+            uint64_t wake = policy_drain_wake_ms((uint64_t)o->since_ms, o->over_ms, (uint64_t)wall);
+            arm(state, wake - (uint64_t)wall);
+        }
+        if (was || o->draining) {
+            put_order(state, next, key);
+            gtm_facts_apply_override(next->facts, key, next == state->now ? &next->touched : NULL);
+        }
+    }
+}
+
+void gtm_state__drain_changed(struct gtm_state *state, const char *key)
+{
+    gtm_state__drains(state, state->now);
+    put_order(state, state->now, key); /* also one that was withdrawn */
+}
+
+void gtm_state__on_share(void *arg)
+{
+    struct gtm_state *state = arg;
+    state->share_wake_ms = 0;
+    if (!state->now)
+        return;
+    step_active(state);
+    gtm_state__drains(state, state->now);
+    gtm_state__publish(state);
+    gtm_state__save_soon(state);
+}
+
+/* ---- over a reload and a restart ---- */
+
+void gtm_state__shares_prepared(struct gtm_state *state, struct gtm_state_next *next)
+{
+    for (size_t p = 0; p < next->facts->intent->pools_count; p++) {
+        for (size_t e = 0; e < pool_of(next, p)->endpoints_count; e++) {
+            for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++) {
+                if (!gtm_endpoint_has(&pool_of(next, p)->endpoints[e], f))
+                    continue;
+                struct policy_recovery *r = &next->addresses[place(next, p, e, f)].recovery;
+                if (gtm_states_get(next->facts->states, p, e, f).health == GTM_HEALTH_DOWN &&
+                    r->state == POLICY_RECOVERY_SERVING)
+                    r->state = POLICY_RECOVERY_DOWN; /* as an earlier run left it */
+                follow(next, p, e, f, gtm_mono_ms(state->clock));
+                if (next->addresses[place(next, p, e, f)].listed)
+                    put_share(state, next, p, e, f);
+            }
+        }
+        gtm_state__release(state, next, p);
+    }
+    gtm_state__drains(state, next);
+}
+
+/* ---- for people ---- */
+
+int gtm_state_resume(struct gtm_state *state, size_t pool, size_t endpoint, const char *owner)
+{
+    if (!state->now || pool >= state->now->facts->intent->pools_count ||
+        endpoint >= pool_of(state->now, pool)->endpoints_count)
+        return GTM_ENOTFOUND;
+    if (!gtm_state__resume(state, pool, endpoint))
+        return GTM_ESTATE;
+    const struct gtm_pool *p = pool_of(state->now, pool);
+    char subject[160], cause[GTM_OVERRIDE_OWNER_BYTES + 32];
+    snprintf(subject, sizeof(subject), "endpoint/%s/%s", p->name, p->endpoints[endpoint].name);
+    snprintf(cause, sizeof(cause), "resumed by %s", owner);
+    gtm_events_add(state->opts.events, &(struct gtm_event){.type = GTM_EVENT_ADMIN_CHANGED,
+                                                           .level = GTM_LOG_INFO,
+                                                           .subject = subject,
+                                                           .cause = cause});
+    gtm_state__publish(state);
+    gtm_state__save_soon(state);
+    return GTM_OK;
+}
+
+const char *gtm_state_share_text(const struct gtm_state *state, size_t pool, size_t endpoint,
+                                 enum gtm_family family, char *out, size_t out_bytes)
+{
+    char text[POLICY_RECOVERY_TEXT], key[GTM_OVERRIDE_KEY_BYTES];
+    const struct gtm_state_next *now = state->now;
+    unsigned share = GTM_SHARE_FULL;
+    out[0] = '\0';
+    if (!now)
+        return out;
+    const struct gtm_pool *p = pool_of(now, pool);
+    if (now->drains > 0) {
+        bool drains = gtm_override_key(p->name, p->endpoints[endpoint].name, key) &&
+                      drain_of(state, now, key, &share);
+        drains =
+            (gtm_override_key(p->name, NULL, key) && drain_of(state, now, key, &share)) || drains;
+        if (drains) {
+            snprintf(out, out_bytes, "draining: %u %% of its weight left",
+                     share * 100 / GTM_SHARE_FULL);
+            return out;
+        }
+    }
+    snprintf(out, out_bytes, "%s",
+             policy_recovery_say(&now->addresses[place(now, pool, endpoint, family)].recovery, p,
+                                 gtm_mono_ms(state->clock), text));
+    return out;
+}
