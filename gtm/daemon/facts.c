@@ -25,11 +25,13 @@ struct gtm_facts *gtm_facts_new(const struct gtm_intent *intent)
     facts->states = gtm_states_new(intent);
     facts->since_ms = gtm_calloc(facts->endpoints * 2 + 1, sizeof(*facts->since_ms));
     facts->panic_held = gtm_calloc(facts->endpoints * 2 + 1, sizeof(*facts->panic_held));
+    facts->recovery = gtm_calloc(facts->endpoints * 2 + 1, sizeof(*facts->recovery));
     facts->panic = gtm_calloc(intent->pools_count * 2 + 1, sizeof(*facts->panic));
     facts->pools = gtm_calloc(intent->pools_count + 1, sizeof(*facts->pools));
     facts->regions = gtm_calloc(intent->regions_count + 1, sizeof(*facts->regions));
-    if (!facts->base || !facts->states || !facts->since_ms || !facts->panic_held || !facts->panic ||
-        !facts->pools || !facts->regions || gtm_overrides_init(&facts->overrides)) {
+    if (!facts->base || !facts->states || !facts->since_ms || !facts->panic_held ||
+        !facts->recovery || !facts->panic || !facts->pools || !facts->regions ||
+        gtm_overrides_init(&facts->overrides)) {
         gtm_facts_free(facts);
         return NULL;
     }
@@ -44,6 +46,7 @@ void gtm_facts_free(struct gtm_facts *facts)
     gtm_free(facts->regions);
     gtm_free(facts->pools);
     gtm_free(facts->panic_held);
+    gtm_free(facts->recovery);
     gtm_free(facts->panic);
     gtm_free(facts->since_ms);
     gtm_states_free(facts->states);
@@ -81,6 +84,7 @@ struct gtm_facts *gtm_facts_clone(const struct gtm_facts *facts)
     const struct gtm_intent *intent = facts->intent;
     memcpy(copy->since_ms, facts->since_ms, facts->endpoints * 2 * sizeof(*facts->since_ms));
     memcpy(copy->panic_held, facts->panic_held, facts->endpoints * 2 * sizeof(*facts->panic_held));
+    memcpy(copy->recovery, facts->recovery, facts->endpoints * 2 * sizeof(*facts->recovery));
     memcpy(copy->panic, facts->panic, intent->pools_count * 2 * sizeof(*facts->panic));
     memcpy(copy->pools, facts->pools, intent->pools_count * sizeof(*facts->pools));
     memcpy(copy->regions, facts->regions, intent->regions_count * sizeof(*facts->regions));
@@ -185,6 +189,48 @@ void gtm_facts_apply_overrides(struct gtm_facts *facts, struct gtm_touched *touc
     void *value;
     while (gtm_map_next(facts->overrides.map, &it, &key, &value))
         gtm_facts_apply_override(facts, key, touched);
+}
+
+/* --- shares, for people --- */
+
+bool gtm_facts_drain(const struct gtm_facts *facts, size_t pool, size_t endpoint, int64_t wall_ms,
+                     unsigned *share)
+{
+    const struct gtm_pool *p = &facts->intent->pools[pool];
+    const char *const endpoints[] = {p->endpoints[endpoint].name, NULL};
+    bool any = false;
+    for (size_t i = 0; i < 2; i++) {
+        char key[GTM_OVERRIDE_KEY_BYTES];
+        const struct gtm_override *o = gtm_override_key(p->name, endpoints[i], key)
+                                           ? gtm_overrides_get(&facts->overrides, key)
+                                           : NULL;
+        if (!o || !o->draining)
+            continue;
+        uint64_t since = (uint64_t)o->since_ms;
+        uint64_t now = wall_ms > o->since_ms ? (uint64_t)wall_ms : since;
+        unsigned left = policy_drain_share(since, o->over_ms, now);
+        *share = left < *share ? left : *share;
+        any = true;
+    }
+    return any;
+}
+
+const char *gtm_facts_share_text(const struct gtm_facts *facts, size_t pool, size_t endpoint,
+                                 enum gtm_family family, const struct gtm_clock *clock,
+                                 char out[GTM_SHARE_TEXT_BYTES])
+{
+    unsigned share = GTM_SHARE_FULL;
+    size_t at = (facts->base[pool] + endpoint) * 2 + family;
+    if (gtm_facts_drain(facts, pool, endpoint, gtm_wall_ms(clock), &share)) {
+        snprintf(out, GTM_SHARE_TEXT_BYTES, "draining: %u %% of its weight left",
+                 share * 100 / GTM_SHARE_FULL);
+        return out;
+    }
+    char text[POLICY_RECOVERY_TEXT];
+    snprintf(out, GTM_SHARE_TEXT_BYTES, "%s",
+             policy_recovery_say(&facts->recovery[at], &facts->intent->pools[pool],
+                                 gtm_mono_ms(clock), text));
+    return out;
 }
 
 /* --- combined health --- */

@@ -7,11 +7,13 @@
 #ifndef GTM_DAEMON_FACTS_H
 #define GTM_DAEMON_FACTS_H
 
+#include "gtm/base/clock.h"
 #include "gtm/base/err.h"
 #include "gtm/base/json.h"
 #include "gtm/base/map.h"
 #include "gtm/model/intent.h"
 #include "gtm/model/states.h"
+#include "policies/recovery.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -72,7 +74,8 @@ struct gtm_facts {
     size_t endpoints;  /* of all pools */
     int64_t *since_ms; /* [endpoint * 2 + family]: of its health; 0 = never known */
     bool *panic_held;  /* [endpoint * 2 + family]: fails by content, which is not believed */
-    bool *panic;       /* [pool * 2 + family]: failures of content are held */
+    struct policy_recovery *recovery; /* [endpoint * 2 + family] */
+    bool *panic;                      /* [pool * 2 + family]: failures of content are held */
     struct gtm_group_health *pools;   /* by pool */
     struct gtm_group_health *regions; /* by region */
     struct gtm_overrides overrides;
@@ -95,6 +98,17 @@ void gtm_facts_apply_override(struct gtm_facts *facts, const char *key,
                               struct gtm_touched *touched);
 /* All orders. */
 void gtm_facts_apply_overrides(struct gtm_facts *facts, struct gtm_touched *touched);
+
+/* The share that gradual drains of the endpoint and its pool leave is written to *share when it is
+ * less; false: none is under way. */
+bool gtm_facts_drain(const struct gtm_facts *facts, size_t pool, size_t endpoint, int64_t wall_ms,
+                     unsigned *share);
+/* Why an address takes less than its weight: "held for 12 s more (failback.hold)"; "" when it does
+ * not. Times as of now, by clock. Returns out. */
+#define GTM_SHARE_TEXT_BYTES 160
+const char *gtm_facts_share_text(const struct gtm_facts *facts, size_t pool, size_t endpoint,
+                                 enum gtm_family family, const struct gtm_clock *clock,
+                                 char out[GTM_SHARE_TEXT_BYTES]);
 
 /* Works out the health of a pool, of all regions; `since` moves when the word changes. Returns
  * whether it did. */

@@ -255,7 +255,7 @@ static uint64_t to_mono(const struct gtm_state *state, uint64_t wall_ms)
 }
 
 static void recall_saved(const struct gtm_state *state, const struct gtm_state_next *next,
-                         const struct gtm_slot *slot, struct gtm_address *address)
+                         const struct gtm_slot *slot, struct policy_recovery *r)
 {
     char key[GTM_OVERRIDE_KEY_BYTES];
     const struct gtm_pool *pool = &next->facts->intent->pools[slot->pool];
@@ -264,9 +264,9 @@ static void recall_saved(const struct gtm_state *state, const struct gtm_state_n
     const struct policy_recovery *saved = gtm_map_get(state->saved_recovery, key);
     if (!saved)
         return;
-    address->recovery = *saved;
-    address->recovery.since_ms = to_mono(state, saved->since_ms);
-    address->recovery.penalty_ms = to_mono(state, saved->penalty_ms);
+    *r = *saved;
+    r->since_ms = to_mono(state, saved->since_ms);
+    r->penalty_ms = to_mono(state, saved->penalty_ms);
 }
 
 /* A panic goes on over a reload, a way back over a restart too. */
@@ -274,15 +274,17 @@ static void recall_address(const struct gtm_state *state, struct gtm_state_next 
                            const struct gtm_slot *slot, struct gtm_address *address)
 {
     uintptr_t i = state->now ? (uintptr_t)gtm_map_get(state->now->by_key, slot->key) : 0;
+    size_t at = (next->facts->base[slot->pool] + slot->endpoint) * 2 + slot->family;
     if (!state->now)
-        recall_saved(state, next, slot, address);
+        recall_saved(state, next, slot, &next->facts->recovery[at]);
     if (!i)
         return;
     const struct gtm_slot *old = &state->now->slots[i - 1];
     const struct gtm_facts *facts = state->now->facts;
     const struct gtm_address *from =
         &state->now->addresses[(facts->base[old->pool] + old->endpoint) * 2 + old->family];
-    address->recovery = from->recovery;
+    next->facts->recovery[at] =
+        facts->recovery[(facts->base[old->pool] + old->endpoint) * 2 + old->family];
     address->content_ms = from->content_ms;
     address->held = from->held;
     next->facts->panic[slot->pool * 2 + slot->family] = facts->panic[old->pool * 2 + old->family];

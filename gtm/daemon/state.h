@@ -76,11 +76,6 @@ int gtm_state_override(struct gtm_state *state, const char *key,
  * GTM_ENOTFOUND no such endpoint, GTM_ESTATE it waits for nothing. */
 int gtm_state_resume(struct gtm_state *state, size_t pool, size_t endpoint,
                      const char *owner) GTM_MUST_CHECK;
-/* Why an address takes less than its weight: "held for 12 s more (failback.hold)"; "" when it does
- * not. Returns out. */
-const char *gtm_state_share_text(const struct gtm_state *state, size_t pool, size_t endpoint,
-                                 enum gtm_family family, char *out, size_t out_bytes);
-
 /* Writes what is not saved yet into the store now (before it is closed). */
 void gtm_state_flush(struct gtm_state *state);
 /* NULL: all is saved; else why not, since *ret_since_ms. */

@@ -34,7 +34,6 @@ struct gtm_address {
     uint64_t content_ms; /* since when content alone takes it down; monotonic, 0 = it does not */
     bool held;           /* … and that is not believed: panic */
     bool listed;         /* in `active` */
-    struct policy_recovery recovery;
 };
 
 /* An address that is on its way back. */

@@ -70,7 +70,7 @@ static void settle(const struct settling *s, size_t pool, size_t endpoint, enum 
 {
     struct gtm_facts *facts = s->next->facts;
     size_t at = (facts->base[pool] + endpoint) * 2 + family;
-    struct gtm_address *address = &s->next->addresses[at];
+    const struct gtm_address *address = &s->next->addresses[at];
     enum gtm_health old = gtm_states_get(facts->states, pool, endpoint, family).health;
     unsigned counts[GTM_HEALTH_COUNT] = {0};
     tally(s->next, address, true, counts);
@@ -82,7 +82,7 @@ static void settle(const struct settling *s, size_t pool, size_t endpoint, enum 
         health = old; /* not decided: as before */
     facts->panic_held[at] = address->held;
     if (address->held)
-        policy_recovery_forgive(&address->recovery, s->now_ms);
+        policy_recovery_forgive(&facts->recovery[at], s->now_ms);
     if (s->touched)
         gtm_state__recover(s->state, s->next, pool, endpoint, family, health);
     if (health == old)

@@ -156,8 +156,7 @@ static void collect_recovery(const struct gtm_state *state, struct marks *marks)
     for (size_t p = 0; p < facts->intent->pools_count; p++) {
         const struct gtm_pool *pool = &facts->intent->pools[p];
         for (size_t i = 0; i < pool->endpoints_count * 2; i++) {
-            const struct policy_recovery *r =
-                &state->now->addresses[facts->base[p] * 2 + i].recovery;
+            const struct policy_recovery *r = &facts->recovery[facts->base[p] * 2 + i];
             bool back = r->state != POLICY_RECOVERY_SERVING && r->state != POLICY_RECOVERY_DOWN;
             if (gtm_endpoint_has(&pool->endpoints[i / 2], (enum gtm_family)(i % 2)) &&
                 (back || r->penalty > 1))

@@ -32,34 +32,15 @@ static bool is_active(const struct policy_recovery *r)
 
 /* ---- shares ---- */
 
-static bool drain_of(const struct gtm_state *state, const struct gtm_state_next *next,
-                     const char *key, unsigned *share)
-{
-    const struct gtm_override *o = gtm_overrides_get(&next->facts->overrides, key);
-    if (!o || !o->draining)
-        return false;
-    int64_t wall = gtm_wall_ms(state->clock);
-    unsigned left = policy_drain_share((uint64_t)o->since_ms, o->over_ms,
-                                       wall > o->since_ms ? (uint64_t)wall : (uint64_t)o->since_ms);
-    *share = left < *share ? left : *share;
-    return true;
-}
-
 /* Puts into the states what the machine and the drains of the endpoint and its pool come to. */
 static void put_share(const struct gtm_state *state, struct gtm_state_next *next, size_t pool,
                       size_t endpoint, unsigned family)
 {
-    char key[GTM_OVERRIDE_KEY_BYTES];
     const struct gtm_pool *p = pool_of(next, pool);
-    unsigned share =
-        policy_recovery_share(&next->addresses[place(next, pool, endpoint, family)].recovery, p,
-                              gtm_mono_ms(state->clock));
-    if (next->drains > 0) {
-        if (gtm_override_key(p->name, p->endpoints[endpoint].name, key))
-            drain_of(state, next, key, &share);
-        if (gtm_override_key(p->name, NULL, key))
-            drain_of(state, next, key, &share);
-    }
+    unsigned share = policy_recovery_share(
+        &next->facts->recovery[place(next, pool, endpoint, family)], p, gtm_mono_ms(state->clock));
+    if (next->drains > 0)
+        gtm_facts_drain(next->facts, pool, endpoint, gtm_wall_ms(state->clock), &share);
     gtm_states_set_share(next->facts->states, pool, endpoint, (enum gtm_family)family, share,
                          next == state->now ? &next->touched : NULL);
 }
@@ -97,14 +78,15 @@ static void arm_for(struct gtm_state *state, const struct policy_recovery *r,
 static void follow(struct gtm_state_next *next, size_t pool, size_t endpoint, unsigned family,
                    uint64_t now_ms)
 {
-    struct gtm_address *a = &next->addresses[place(next, pool, endpoint, family)];
-    if (a->listed || !is_active(&a->recovery))
+    size_t at = place(next, pool, endpoint, family);
+    struct gtm_address *a = &next->addresses[at];
+    if (a->listed || !is_active(&next->facts->recovery[at]))
         return;
     void *list = next->active;
     int rc = gtm_grow(&list, &next->active_cap, next->active_count + 1, sizeof(*next->active));
     next->active = list;
     if (rc) {
-        policy_recovery_release(&a->recovery, now_ms);
+        policy_recovery_release(&next->facts->recovery[at], now_ms);
         return;
     }
     a->listed = true;
@@ -117,8 +99,7 @@ static void tell(struct gtm_state *state, const struct gtm_state_next *next, siz
                  const char *cause)
 {
     const struct gtm_pool *p = pool_of(next, pool);
-    const struct policy_recovery *r =
-        &next->addresses[place(next, pool, endpoint, family)].recovery;
+    const struct policy_recovery *r = &next->facts->recovery[place(next, pool, endpoint, family)];
     char subject[160], text[POLICY_RECOVERY_TEXT + 64];
     if (r->state == from || r->state == POLICY_RECOVERY_DOWN || next != state->now)
         return;
@@ -140,16 +121,16 @@ static void tell(struct gtm_state *state, const struct gtm_state_next *next, siz
 void gtm_state__recover(struct gtm_state *state, struct gtm_state_next *next, size_t pool,
                         size_t endpoint, unsigned family, enum gtm_health health)
 {
-    struct gtm_address *a = &next->addresses[place(next, pool, endpoint, family)];
+    struct policy_recovery *r = &next->facts->recovery[place(next, pool, endpoint, family)];
     const struct gtm_pool *p = pool_of(next, pool);
-    enum policy_recovery_state from = a->recovery.state;
+    enum policy_recovery_state from = r->state;
     uint64_t now = gtm_mono_ms(state->clock);
-    policy_recovery_health(&a->recovery, p, health, now);
+    policy_recovery_health(r, p, health, now);
     follow(next, pool, endpoint, family, now);
     put_share(state, next, pool, endpoint, family);
-    if (is_active(&a->recovery))
+    if (is_active(r))
         tell(state, next, pool, endpoint, family, from, NULL);
-    arm_for(state, &a->recovery, p);
+    arm_for(state, r, p);
 }
 
 /* Nothing of the pool serves in the family: what is held although it is healthy is needed now. */
@@ -158,7 +139,7 @@ static void release(struct gtm_state *state, struct gtm_state_next *next, size_t
 {
     const struct gtm_pool *p = pool_of(next, pool);
     for (size_t e = 0; e < p->endpoints_count; e++) {
-        struct policy_recovery *r = &next->addresses[place(next, pool, e, family)].recovery;
+        struct policy_recovery *r = &next->facts->recovery[place(next, pool, e, family)];
         enum policy_recovery_state from = r->state;
         if (!is_active(r) || !gtm_endpoint_has(&p->endpoints[e], family))
             continue;
@@ -182,15 +163,15 @@ bool gtm_state__resume(struct gtm_state *state, size_t pool, size_t endpoint)
     struct gtm_state_next *now = state->now;
     bool any = false;
     for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++) {
-        struct gtm_address *a = &now->addresses[place(now, pool, endpoint, f)];
-        enum policy_recovery_state from = a->recovery.state;
+        struct policy_recovery *r = &now->facts->recovery[place(now, pool, endpoint, f)];
+        enum policy_recovery_state from = r->state;
         if (!gtm_endpoint_has(&pool_of(now, pool)->endpoints[endpoint], f) ||
-            !policy_recovery_resume(&a->recovery, pool_of(now, pool), gtm_mono_ms(state->clock)))
+            !policy_recovery_resume(r, pool_of(now, pool), gtm_mono_ms(state->clock)))
             continue;
         any = true;
         put_share(state, now, pool, endpoint, f);
         tell(state, now, pool, endpoint, f, from, NULL);
-        arm_for(state, &a->recovery, pool_of(now, pool));
+        arm_for(state, r, pool_of(now, pool));
     }
     return any;
 }
@@ -202,17 +183,18 @@ static void step_active(struct gtm_state *state)
     size_t kept = 0;
     for (size_t i = 0; i < now->active_count; i++) {
         struct gtm_active at = now->active[i];
-        struct gtm_address *a = &now->addresses[place(now, at.pool, at.endpoint, at.family)];
+        size_t address = place(now, at.pool, at.endpoint, at.family);
+        struct policy_recovery *r = &now->facts->recovery[address];
         const struct gtm_pool *p = pool_of(now, at.pool);
-        enum policy_recovery_state from = a->recovery.state;
-        policy_recovery_step(&a->recovery, p, mono);
+        enum policy_recovery_state from = r->state;
+        policy_recovery_step(r, p, mono);
         put_share(state, now, at.pool, at.endpoint, at.family);
         tell(state, now, at.pool, at.endpoint, at.family, from, NULL);
-        a->listed = is_active(&a->recovery);
-        if (!a->listed)
+        now->addresses[address].listed = is_active(r);
+        if (!is_active(r))
             continue;
         now->active[kept++] = at;
-        arm_for(state, &a->recovery, p);
+        arm_for(state, r, p);
     }
     now->active_count = kept;
 }
@@ -291,7 +273,7 @@ void gtm_state__shares_prepared(struct gtm_state *state, struct gtm_state_next *
             for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++) {
                 if (!gtm_endpoint_has(&pool_of(next, p)->endpoints[e], f))
                     continue;
-                struct policy_recovery *r = &next->addresses[place(next, p, e, f)].recovery;
+                struct policy_recovery *r = &next->facts->recovery[place(next, p, e, f)];
                 if (gtm_states_get(next->facts->states, p, e, f).health == GTM_HEALTH_DOWN &&
                     r->state == POLICY_RECOVERY_SERVING)
                     r->state = POLICY_RECOVERY_DOWN; /* as an earlier run left it */
@@ -305,7 +287,7 @@ void gtm_state__shares_prepared(struct gtm_state *state, struct gtm_state_next *
     gtm_state__drains(state, next);
 }
 
-/* ---- for people ---- */
+/* ---- an operator's word ---- */
 
 int gtm_state_resume(struct gtm_state *state, size_t pool, size_t endpoint, const char *owner)
 {
@@ -325,31 +307,4 @@ int gtm_state_resume(struct gtm_state *state, size_t pool, size_t endpoint, cons
     gtm_state__publish(state);
     gtm_state__save_soon(state);
     return GTM_OK;
-}
-
-const char *gtm_state_share_text(const struct gtm_state *state, size_t pool, size_t endpoint,
-                                 enum gtm_family family, char *out, size_t out_bytes)
-{
-    char text[POLICY_RECOVERY_TEXT], key[GTM_OVERRIDE_KEY_BYTES];
-    const struct gtm_state_next *now = state->now;
-    unsigned share = GTM_SHARE_FULL;
-    out[0] = '\0';
-    if (!now)
-        return out;
-    const struct gtm_pool *p = pool_of(now, pool);
-    if (now->drains > 0) {
-        bool drains = gtm_override_key(p->name, p->endpoints[endpoint].name, key) &&
-                      drain_of(state, now, key, &share);
-        drains =
-            (gtm_override_key(p->name, NULL, key) && drain_of(state, now, key, &share)) || drains;
-        if (drains) {
-            snprintf(out, out_bytes, "draining: %u %% of its weight left",
-                     share * 100 / GTM_SHARE_FULL);
-            return out;
-        }
-    }
-    snprintf(out, out_bytes, "%s",
-             policy_recovery_say(&now->addresses[place(now, pool, endpoint, family)].recovery, p,
-                                 gtm_mono_ms(state->clock), text));
-    return out;
 }

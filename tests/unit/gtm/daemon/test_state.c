@@ -195,7 +195,7 @@ static unsigned share(struct world *w, size_t pool, size_t endpoint)
 static void what_recovers_is_held(void **state)
 {
     struct world *w = *state;
-    char text[128];
+    char text[GTM_SHARE_TEXT_BYTES];
     w->intent->pools[0].failback_mode = GTM_FAILBACK_MANUAL;
     report(w, "a/a1/m1/4", GTM_HEALTH_DOWN);
     report(w, "a/a2/m1/4", GTM_HEALTH_UP);
@@ -205,7 +205,7 @@ static void what_recovers_is_held(void **state)
     assert_int_equal(health(w, 0, 0, GTM_FAMILY_V4), GTM_HEALTH_UP);
     assert_int_equal(share(w, 0, 0), 0);
     assert_false(gtm_states_serves(gtm_state_facts(w->state)->states, 0, 0, GTM_FAMILY_V4));
-    gtm_state_share_text(w->state, 0, 0, GTM_FAMILY_V4, text, sizeof(text));
+    gtm_facts_share_text(gtm_state_facts(w->state), 0, 0, GTM_FAMILY_V4, gtm_clock_system(), text);
     assert_string_equal(text,
                         "recovered, waits for gtmctl endpoint resume (failback.mode: manual)");
     struct gtm_state_next *next = gtm_state_prepare(w->state, w->intent);
@@ -349,7 +349,7 @@ static void order(struct world *w, const char *key, enum gtm_admin admin)
 static void a_gradual_drain_takes_users_away_in_steps(void **state)
 {
     struct world *w = *state;
-    char text[128];
+    char text[GTM_SHARE_TEXT_BYTES];
     struct gtm_override o = {
         .admin = GTM_ADMIN_DRAIN, .since_ms = gtm_wall_ms(gtm_clock_system()), .over_ms = 600000};
     snprintf(o.owner, sizeof(o.owner), "me");
@@ -358,7 +358,7 @@ static void a_gradual_drain_takes_users_away_in_steps(void **state)
     const struct gtm_facts *facts = gtm_state_facts(w->state);
     assert_in_range(share(w, 0, 0), 900, 960);
     assert_true(gtm_facts_endpoint_serves(facts, 0, 0));
-    gtm_state_share_text(w->state, 0, 0, GTM_FAMILY_V4, text, sizeof(text));
+    gtm_facts_share_text(gtm_state_facts(w->state), 0, 0, GTM_FAMILY_V4, gtm_clock_system(), text);
     assert_string_equal(text, "draining: 95 % of its weight left");
     /* withdrawn: all of it at once */
     order(w, "endpoint/a/a1", GTM_ADMIN_AUTO);
