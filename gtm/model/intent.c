@@ -5,9 +5,9 @@
  */
 #include "gtm/model/intent.h"
 
-#include "gtm/base/fs.h"
 #include "gtm/base/map.h"
 #include "gtm/base/mem.h"
+#include "gtm/model/config_file.h"
 #include "gtm/model/intent_later.h"
 #include "gtm/model/intent_tables.h"
 
@@ -16,12 +16,13 @@
 
 bool gtm_monitor_kind_active(enum gtm_monitor_kind kind)
 {
-    return kind == GTM_MONITOR_HTTP || kind == GTM_MONITOR_TCP;
+    return kind < GTM_MONITOR_KIND_COUNT && kind != GTM_MONITOR_POSTGRESQL &&
+           kind != GTM_MONITOR_REDIS && kind != GTM_MONITOR_PROMETHEUS;
 }
 
 bool gtm_steer_active(enum gtm_steer steer)
 {
-    return steer <= GTM_STEER_MULTIVALUE;
+    return steer < GTM_STEER_COUNT;
 }
 
 /* --- references --- */
@@ -104,6 +105,8 @@ static void parse_root(struct gtm_parse *p, struct gtm_intent *intent,
     if (!p->nomem)
         gtm_schema_resolve(p);
     if (!p->nomem)
+        gtm_intent_resolve_paths(p, intent);
+    if (!p->nomem)
         gtm_check_intent(p, intent);
     if (!p->nomem)
         gtm_check_policies(p, intent);
@@ -118,43 +121,31 @@ static void parse_root(struct gtm_parse *p, struct gtm_intent *intent,
     }
 }
 
+static void *build(struct gtm_parse *p, const struct gtm_config_text *text)
+{
+    struct gtm_intent *intent = new_intent(p->file, text->text, text->len);
+    p->nomem |= intent == NULL;
+    if (intent)
+        parse_root(p, intent, text->root);
+    return intent;
+}
+
+static void discard(void *intent)
+{
+    gtm_intent_unref(intent);
+}
+
+static const struct gtm_config_kind file_kind = {GTM_YAML_MAX_BYTES, build, discard};
+
 struct gtm_intent *gtm_intent_parse(const char *path, const char *text, size_t len,
                                     struct gtm_diags *diags)
 {
-    const struct gtm_yaml_node *root;
-    size_t first = diags->count, errors = diags->errors;
-    struct gtm_parse p = {.file = path, .diags = diags};
-    struct gtm_yaml *yaml = gtm_yaml_parse(path, text, len, diags, &root);
-    struct gtm_intent *intent = yaml && root ? new_intent(path, text, len) : NULL;
-    if (intent)
-        parse_root(&p, intent, root);
-    else if (yaml && !root)
-        gtm_diags_add(diags, GTM_SEV_ERROR, path, 1, 1, "the file is empty");
-    else if (yaml)
-        p.nomem = true;
-    if (p.nomem)
-        gtm_diags_add(diags, GTM_SEV_ERROR, path, 0, 0, "%s", gtm_err_text(GTM_ENOMEM));
-    gtm_parse_fini(&p);
-    gtm_yaml_free(yaml);
-    gtm_parse_sort(diags, first);
-    if (diags->errors == errors)
-        return intent;
-    gtm_intent_unref(intent);
-    return NULL;
+    return gtm_config_parse(&file_kind, path, text, len, diags);
 }
 
 struct gtm_intent *gtm_intent_load(const char *path, struct gtm_diags *diags)
 {
-    struct gtm_error err = {0};
-    char *text;
-    size_t len;
-    if (gtm_fs_read(path, GTM_YAML_MAX_BYTES, &text, &len, &err) != GTM_OK) {
-        gtm_diags_add(diags, GTM_SEV_ERROR, path, 0, 0, "%s", err.text);
-        return NULL;
-    }
-    struct gtm_intent *intent = gtm_intent_parse(path, text, len, diags);
-    gtm_free(text);
-    return intent;
+    return gtm_config_load(&file_kind, path, diags);
 }
 
 /* --- names --- */
@@ -267,20 +258,11 @@ bool gtm_intent_list_inactive(struct gtm_intent *intent, const struct gtm_yaml_n
         "monitor kind http",  "monitor kind https", "monitor kind tcp",  "monitor kind tls",
         "monitor kind dns",   "monitor kind icmp",  "monitor kind grpc", "monitor kind postgresql",
         "monitor kind redis", "monitor kind exec",  "monitor kind push", "monitor kind prometheus"};
-    static const char *const steers[GTM_STEER_COUNT] = {
-        "steer nearest",    "steer geo",     "steer weighted",          "steer failover",
-        "steer multivalue", "steer latency", "steer least_connections", "steer response_time",
-        "steer ewma",       "steer sticky"};
     struct inactive_list list = {.intent = intent};
     for (size_t i = 0; i < intent->monitors_count && !list.failed; i++) {
         const struct gtm_monitor *m = &intent->monitors[i];
         if (!gtm_monitor_kind_active(m->kind) && m->name)
             add_inactive(&list, monitor_kinds[m->kind], m->name, m->pos);
-    }
-    for (size_t i = 0; i < intent->policies_count && !list.failed; i++) {
-        const struct gtm_policy *policy = &intent->policies[i];
-        if (!gtm_steer_active(policy->steer) && policy->name)
-            add_inactive(&list, steers[policy->steer], policy->name, policy->pos);
     }
     for (size_t i = 0; i < intent->zones_count && !list.failed; i++)
         add_groups_names(&list, &intent->zones[i]);

@@ -6,6 +6,7 @@
 #include "gtm/base/fs.h"
 #include "gtm/base/map.h"
 #include "gtm/base/mem.h"
+#include "gtm/model/config_file.h"
 #include "gtm/model/intent_tables.h"
 
 #include <string.h>
@@ -138,19 +139,6 @@ static void check_names(struct gtm_parse *p, const struct gtm_zone_conf *zone)
     gtm_map_free(seen, NULL);
 }
 
-static void resolve_file(struct gtm_parse *p, const char *dir, struct gtm_zone_conf *zone)
-{
-    if (!zone->file)
-        return;
-    char *path = gtm_fs_join(dir, zone->file);
-    if (!path) {
-        p->nomem = true;
-        return;
-    }
-    gtm_free(zone->file);
-    zone->file = path;
-}
-
 static bool register_zone(struct gtm_parse *p, struct gtm_registry *zones,
                           const struct gtm_intent *intent, size_t i)
 {
@@ -166,22 +154,39 @@ static bool register_zone(struct gtm_parse *p, struct gtm_registry *zones,
 static void check_zones(struct gtm_parse *p, struct gtm_intent *intent)
 {
     struct gtm_registry *zones = &p->registries[GTM_REF_ZONE];
-    char *dir = gtm_fs_dirname(p->file);
     zones->index = gtm_map_new();
-    p->nomem |= !dir || !zones->index;
+    p->nomem |= !zones->index;
     for (size_t i = 0; i < intent->zones_count && !p->nomem; i++) {
         struct gtm_zone_conf *zone = &intent->zones[i];
-        resolve_file(p, dir, zone);
         if (!zone->name)
             continue;
         lower(zone->name);
-        size_t len = strlen(zone->name);
-        if (zone->name[len - 1] == '.')
-            zone->name[len - 1] = '\0';
+        gtm_drop_final_dot(zone->name);
         p->nomem |= !register_zone(p, zones, intent, i);
         if (!p->nomem)
             check_names(p, zone);
     }
+}
+
+/* --- the whole --- */
+
+void gtm_intent_resolve_paths(struct gtm_parse *p, struct gtm_intent *intent)
+{
+    char *dir = gtm_fs_dirname(p->file);
+    p->nomem |= dir == NULL;
+    for (size_t i = 0; i < intent->keys_count && !p->nomem; i++)
+        gtm_config_resolve(p, dir, &intent->keys[i].secret_file);
+    for (size_t i = 0; i < intent->monitors_count && !p->nomem; i++) {
+        struct gtm_monitor *m = &intent->monitors[i];
+        gtm_config_resolve(p, dir, &m->tls_ca);
+        gtm_config_resolve(p, dir, &m->tls_cert);
+        gtm_config_resolve(p, dir, &m->tls_key);
+        gtm_config_resolve(p, dir, &m->push_token);
+    }
+    for (size_t i = 0; i < intent->policies_count && !p->nomem; i++)
+        gtm_config_resolve(p, dir, &intent->policies[i].latency_file);
+    for (size_t i = 0; i < intent->zones_count && !p->nomem; i++)
+        gtm_config_resolve(p, dir, &intent->zones[i].file);
     gtm_free(dir);
 }
 

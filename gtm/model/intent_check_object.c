@@ -3,129 +3,15 @@
  * Checks of one object of the intent that a table cannot express, made while it is parsed: which
  * keys fit together, and defaults that depend on other keys. See intent_tables.h.
  */
-#include "gtm/base/mem.h"
 #include "gtm/model/intent_tables.h"
 #include "gtm/model/schema_forms.h"
 
 #include <arpa/inet.h>
 #include <string.h>
 
-static bool keep_text(struct gtm_parse *p, char **field, const char *text)
-{
-    if (!*field)
-        *field = gtm_strdup(text);
-    p->nomem |= *field == NULL;
-    return *field != NULL;
-}
-
-/* --- monitors --- */
-
-#define KIND(name) (1u << GTM_MONITOR_##name)
-#define WEB        (KIND(HTTP) | KIND(HTTPS))
-
-/* Which kinds know which key. */
-static const struct {
-    const char *key;
-    unsigned kinds;
-} monitor_keys[] = {
-    {"path", WEB},
-    {"host", WEB | KIND(TLS) | KIND(DNS) | KIND(GRPC)},
-    {"method", WEB},
-    {"send", KIND(TCP) | KIND(TLS)},
-    {"expect", WEB | KIND(TCP) | KIND(TLS)},
-    {"program", KIND(EXEC)},
-    {"args", KIND(EXEC)},
-    {"url", KIND(PROMETHEUS)},
-    {"query", KIND(PROMETHEUS)},
-    {"above", KIND(PROMETHEUS)},
-    {"below", KIND(PROMETHEUS)},
-    {"port", ~(KIND(ICMP) | KIND(EXEC) | KIND(PUSH) | KIND(PROMETHEUS))},
-};
-
-static unsigned usual_port(enum gtm_monitor_kind kind)
-{
-    switch (kind) {
-    case GTM_MONITOR_HTTP:
-        return 80;
-    case GTM_MONITOR_HTTPS:
-        return 443;
-    case GTM_MONITOR_DNS:
-        return 53;
-    case GTM_MONITOR_POSTGRESQL:
-        return 5432;
-    case GTM_MONITOR_REDIS:
-        return 6379;
-    default:
-        return 0;
-    }
-}
-
-static void check_monitor_keys(struct gtm_parse *p, const struct gtm_yaml_node *node,
-                               const struct gtm_monitor *m)
-{
-    const char *kind = gtm_monitor_kind_words[m->kind];
-    for (size_t i = 0; i < sizeof(monitor_keys) / sizeof(monitor_keys[0]); i++) {
-        const struct gtm_yaml_node *member = gtm_yaml_get(node, monitor_keys[i].key);
-        if (member && !(monitor_keys[i].kinds >> m->kind & 1))
-            gtm_parse_key_error(p, member, "monitor '%s': the key '%s' does not fit the kind %s",
-                                m->name, member->key, kind);
-    }
-    const struct gtm_yaml_node *status = gtm_yaml_get(gtm_yaml_get(node, "expect"), "status");
-    if (status && !(WEB >> m->kind & 1))
-        gtm_parse_key_error(p, status, "monitor '%s': the key 'status' does not fit the kind %s",
-                            m->name, kind);
-    bool needs_port = (KIND(TCP) | KIND(TLS) | KIND(GRPC)) >> m->kind & 1;
-    if (needs_port && m->port == 0)
-        gtm_parse_error_at(p, m->pos, "monitor '%s': the kind %s needs a 'port'", m->name, kind);
-    if (m->kind == GTM_MONITOR_EXEC && !gtm_yaml_get(node, "program"))
-        gtm_parse_error_at(p, m->pos, "monitor '%s': the kind exec needs a 'program'", m->name);
-    if (m->kind == GTM_MONITOR_PROMETHEUS &&
-        (!gtm_yaml_get(node, "url") || !gtm_yaml_get(node, "query") ||
-         (!gtm_yaml_get(node, "above") && !gtm_yaml_get(node, "below"))))
-        gtm_parse_error_at(p, m->pos,
-                           "monitor '%s': the kind prometheus needs 'url', 'query' and 'above' or "
-                           "'below'",
-                           m->name);
-}
-
-static void check_method(struct gtm_parse *p, const struct gtm_yaml_node *node)
-{
-    static const char *const methods[] = {"GET", "HEAD", "OPTIONS", "POST"};
-    const char *method = gtm_parse_text(node, "method", NULL);
-    for (size_t i = 0; method && i < sizeof(methods) / sizeof(methods[0]); i++) {
-        if (strcmp(method, methods[i]) == 0)
-            return;
-    }
-    if (method)
-        gtm_parse_error(p, gtm_yaml_get(node, "method"),
-                        "'method' is GET, HEAD, OPTIONS or POST, not '%s'", method);
-}
-
-void gtm_check_monitor(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj)
-{
-    struct gtm_monitor *m = obj;
-    if (!m)
-        return;
-    check_monitor_keys(p, node, m);
-    check_method(p, node);
-    if (m->port == 0)
-        m->port = (uint16_t)usual_port(m->kind);
-    const struct gtm_yaml_node *timeout = gtm_yaml_get(node, "timeout");
-    if (m->timeout_ms == 0)
-        m->timeout_ms = m->interval_ms < 800 ? m->interval_ms : 800;
-    uint64_t longest = (uint64_t)m->interval_ms * m->fall;
-    char limit[32];
-    if (timeout && m->timeout_ms > longest)
-        gtm_parse_error(p, timeout,
-                        "monitor '%s': the timeout %s is longer than interval × fall (%s)", m->name,
-                        timeout->text, gtm_duration_format(longest, limit));
-    if (WEB >> m->kind & 1 && keep_text(p, &m->path, "/"))
-        keep_text(p, &m->method, "GET");
-}
-
 /* --- endpoints --- */
 
-static const char *unusable(const struct gtm_network *a)
+const char *gtm_address_unusable(const struct gtm_network *a)
 {
     if (a->family == 4) {
         if (a->addr[0] >= 224 && a->addr[0] < 240)
@@ -153,7 +39,7 @@ static void take_address(struct gtm_parse *p, struct gtm_endpoint *e,
     struct gtm_error err = {0};
     if (gtm_form_address.parse(node->text, &a, &err) != GTM_OK)
         return; /* reported before */
-    const char *why = unusable(&a);
+    const char *why = gtm_address_unusable(&a);
     bool second = a.family == 4 ? e->has_v4 : e->has_v6;
     if (why) {
         gtm_parse_error(p, node, "endpoint '%s': the address %s %s", e->name, node->text, why);
@@ -176,12 +62,34 @@ void gtm_check_endpoint(struct gtm_parse *p, const struct gtm_yaml_node *node, v
     if (!e)
         return;
     const struct gtm_yaml_node *addresses = gtm_yaml_get(node, "addresses");
-    if (addresses->kind == GTM_YAML_SCALAR)
+    if (!addresses && !e->host)
+        gtm_parse_error_at(p, e->pos, "endpoint '%s' needs 'addresses' or a 'host'", e->name);
+    if (addresses && addresses->kind == GTM_YAML_SCALAR)
         take_address(p, e, addresses);
-    for (const struct gtm_yaml_node *n = addresses->first; n; n = n->next)
+    for (const struct gtm_yaml_node *n = addresses ? addresses->first : NULL; n; n = n->next)
         take_address(p, e, n);
+    gtm_drop_final_dot(e->host);
     if (!gtm_yaml_get(gtm_yaml_get(node, "capacity"), "requests_per_s"))
         e->capacity_requests_per_s = -1;
+}
+
+/* --- pools --- */
+
+void gtm_check_pool(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj)
+{
+    struct gtm_pool *pool = obj;
+    const struct gtm_yaml_node *spillover = gtm_yaml_get(node, "spillover");
+    if (!pool)
+        return;
+    if (pool->monitors_needed > pool->monitors_count)
+        gtm_parse_error(p, gtm_yaml_get(node, "require"),
+                        "pool '%s': 'require' needs %u monitors; there are %zu", pool->name,
+                        pool->monitors_needed, pool->monitors_count);
+    if (!spillover)
+        pool->spill_low = pool->spill_high = -1;
+    else if (pool->spill_low >= pool->spill_high)
+        gtm_parse_error_at(p, (struct gtm_srcpos){spillover->line, spillover->col},
+                           "pool '%s': 'low' needs to be less than 'high'", pool->name);
 }
 
 /* --- policies --- */
@@ -212,10 +120,9 @@ static const struct {
     const char *key;
     unsigned steers;
 } policy_keys[] = {
-    {"routes", STEER(GEO)},
-    {"default", ~(STEER(FAILOVER) | STEER(WEIGHTED))},
-    {"order", STEER(FAILOVER)},
-    {"to", STEER(WEIGHTED)},
+    {"routes", STEER(GEO)},      {"default", ~(STEER(FAILOVER) | STEER(WEIGHTED))},
+    {"order", STEER(FAILOVER)},  {"to", STEER(WEIGHTED)},
+    {"latency", STEER(LATENCY)},
 };
 
 static void check_policy_keys(struct gtm_parse *p, const struct gtm_yaml_node *node,
@@ -274,34 +181,4 @@ void gtm_check_policy(struct gtm_parse *p, const struct gtm_yaml_node *node, voi
         gtm_parse_error_at(p, policy->pos,
                            "policy '%s': its routes have %zu networks; at most %d are allowed",
                            policy->name, networks, GTM_ROUTE_NETWORKS_MAX);
-}
-
-/* --- dynamic names --- */
-
-static void default_types(struct gtm_parse *p, struct gtm_dynamic_name *name)
-{
-    static const uint16_t both[2] = {GTM_TYPE_A, GTM_TYPE_AAAA};
-    name->types = gtm_memdup(both, sizeof(both));
-    name->types_count = name->types ? 2 : 0;
-    p->nomem |= name->types == NULL;
-}
-
-void gtm_check_dynamic_name(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj)
-{
-    struct gtm_dynamic_name *name = obj;
-    if (!name)
-        return;
-    const struct gtm_yaml_node *role = gtm_yaml_get(node, "role");
-    const struct gtm_yaml_node *max_lag = gtm_yaml_get(node, "max_lag");
-    if (name->has_group && !role)
-        gtm_parse_error_at(p, name->pos, "name '%s': a group needs a 'role': writer or reader",
-                           name->name);
-    if (!name->has_group && role)
-        gtm_parse_key_error(p, role, "name '%s': 'role' is only used with a group", name->name);
-    if (max_lag && strcmp(gtm_parse_text(node, "role", ""), "reader") != 0)
-        gtm_parse_key_error(p, max_lag, "name '%s': 'max_lag' is only used with role: reader",
-                            name->name);
-    name->reader = strcmp(gtm_parse_text(node, "role", ""), "reader") == 0;
-    if (!name->types)
-        default_types(p, name);
 }

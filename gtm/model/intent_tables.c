@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The tables of what is served and checked (regions, health, monitors) and of the whole file. See
- * schema.h for what a table drives.
+ * The tables of regions, health and keys, and of the whole file. See schema.h for what a table
+ * drives.
  */
 #include "gtm/model/intent_tables.h"
 #include "gtm/model/schema_forms.h"
 
-#define SECOND 1000.0
-#define MINUTE (60 * SECOND)
-#define HOUR   (60 * MINUTE)
-
-const char *const gtm_monitor_kind_words[GTM_MONITOR_KIND_COUNT] = {
-    "http", "https",      "tcp",   "tls",  "dns",  "icmp",
-    "grpc", "postgresql", "redis", "exec", "push", "prometheus",
+const char *const gtm_tsig_words[GTM_TSIG_COUNT] = {
+    "hmac-sha1", "hmac-sha224", "hmac-sha256", "hmac-sha384", "hmac-sha512",
 };
 static const char *const quorum_words[] = {"majority", "any", "all"};
 
@@ -90,123 +85,35 @@ static const struct gtm_field health_fields[] = {
 };
 static const struct gtm_table health_table = {.title = "health", GTM_FIELDS(health_fields)};
 
-/* --- monitors --- */
+/* --- keys --- */
 
-static const struct gtm_field status_item = {
-    .type = GTM_T_UINT, .size = sizeof(uint16_t), .min = 100, .max = 599};
-static const struct gtm_field argument_item = {.type = GTM_T_STRING};
-
-static const struct gtm_field expect_fields[] = {
-    {.key = "status",
-     .doc = "HTTP status codes that count as healthy; default: 200 to 299",
-     .type = GTM_T_LIST,
-     .flags = GTM_F_SINGLE,
-     GTM_LIST_AT(struct gtm_monitor, expect_status, expect_status_count),
-     .item = &status_item,
-     .min = 1,
-     .max = 100},
-    {.key = "body",
-     .doc = "text that must occur in the first 64 KiB of what comes back",
-     .type = GTM_T_STRING,
-     GTM_AT(struct gtm_monitor, expect_body)},
-};
-static const struct gtm_table expect_table = {.title = "expect", GTM_FIELDS(expect_fields)};
-
-static const struct gtm_field monitor_fields[] = {
-    NAME_OF(struct gtm_monitor, "the monitor's name"),
-    {.key = "kind",
-     .doc = "how to check",
-     .type = GTM_T_ENUM,
+static const struct gtm_field key_fields[] = {
+    {.key = "name",
+     .doc = "the key's name, the same on both sides",
+     .type = GTM_T_FORM,
      .flags = GTM_F_REQUIRED,
-     GTM_AT(struct gtm_monitor, kind),
-     GTM_WORDS(gtm_monitor_kind_words)},
-    {.key = "port",
-     .doc = "the port to check; http, https, dns, postgresql and redis know their usual one",
-     .type = GTM_T_UINT,
-     GTM_AT(struct gtm_monitor, port),
-     .min = 1,
-     .max = 65535},
-    {.key = "path",
-     .doc = "http, https: what to ask for; default /",
-     .type = GTM_T_FORM,
-     GTM_AT(struct gtm_monitor, path),
-     .form = &gtm_form_http_path},
-    {.key = "host",
-     .doc = "http, https: the Host header (and the name in the certificate); tls, dns, grpc: the "
-            "name to ask for; default: the endpoint's address",
-     .type = GTM_T_FORM,
-     GTM_AT(struct gtm_monitor, host),
-     .form = &gtm_form_host},
-    {.key = "method",
-     .doc = "http, https: GET, HEAD, OPTIONS or POST; default GET",
-     .type = GTM_T_STRING,
-     GTM_AT(struct gtm_monitor, method),
-     .max = 16},
-    {.key = "expect",
-     .doc = "what a healthy answer looks like",
-     .type = GTM_T_OBJECT,
-     GTM_INLINE,
-     .table = &expect_table},
-    {.key = "send",
-     .doc = "tcp, tls: bytes to send first",
-     .type = GTM_T_STRING,
-     GTM_AT(struct gtm_monitor, send)},
-    {.key = "program",
-     .doc = "exec: the program in exec_dir",
-     .type = GTM_T_FORM,
-     .form = &gtm_form_program},
-    {.key = "args",
-     .doc = "exec: its arguments",
-     .type = GTM_T_LIST,
-     .item = &argument_item,
-     .max = 64},
-    {.key = "url",
-     .doc = "prometheus: the server's address",
-     .type = GTM_T_FORM,
-     .form = &gtm_form_url},
-    {.key = "query",
-     .doc = "prometheus: the query, which gives one number",
-     .type = GTM_T_STRING,
-     .max = 4096},
-    {.key = "above", .doc = "prometheus: down when the number is above this", .type = GTM_T_NUMBER},
-    {.key = "below", .doc = "prometheus: down when the number is below this", .type = GTM_T_NUMBER},
-    {.key = "interval",
-     .doc = "from the start of one check to the next",
-     .type = GTM_T_DURATION,
-     GTM_AT(struct gtm_monitor, interval_ms),
-     .min = 100,
-     .max = HOUR,
-     .def = "1s"},
-    {.key = "timeout",
-     .doc = "a check without a result by then has failed; default: the interval, at most 800ms",
-     .type = GTM_T_DURATION,
-     GTM_AT(struct gtm_monitor, timeout_ms),
-     .min = 10,
-     .max = MINUTE},
-    {.key = "fall",
-     .doc = "failed checks in a row that make an endpoint down",
-     .type = GTM_T_UINT,
-     GTM_AT(struct gtm_monitor, fall),
-     .min = 1,
-     .max = 100,
-     .def = "2"},
-    {.key = "rise",
-     .doc = "good checks in a row that make it up again",
-     .type = GTM_T_UINT,
-     GTM_AT(struct gtm_monitor, rise),
-     .min = 1,
-     .max = 100,
-     .def = "3"},
+     GTM_AT(struct gtm_tsig_key, name),
+     .form = &gtm_form_key_name},
+    {.key = "algorithm",
+     .doc = "how it signs (RFC 8945)",
+     .type = GTM_T_ENUM,
+     GTM_AT(struct gtm_tsig_key, algorithm),
+     GTM_WORDS(gtm_tsig_words),
+     .def = "hmac-sha256"},
+    {.key = "secret",
+     .doc = "the file with the secret in base64",
+     .type = GTM_T_SECRET,
+     .flags = GTM_F_REQUIRED,
+     GTM_AT(struct gtm_tsig_key, secret_file)},
 };
-static const struct gtm_table monitor_table = {.title = "monitor",
-                                               GTM_FIELDS(monitor_fields),
-                                               .pos_offset = offsetof(struct gtm_monitor, pos),
-                                               .check = gtm_check_monitor};
+static const struct gtm_table key_table = {
+    .title = "key", GTM_FIELDS(key_fields), .pos_offset = offsetof(struct gtm_tsig_key, pos)};
 
 /* --- the file --- */
 
 static const struct gtm_field region_elem = {.type = GTM_T_OBJECT, .table = &region_table};
-static const struct gtm_field monitor_elem = {.type = GTM_T_OBJECT, .table = &monitor_table};
+static const struct gtm_field monitor_elem = {.type = GTM_T_OBJECT, .table = &gtm_monitor_table};
+static const struct gtm_field key_elem = {.type = GTM_T_OBJECT, .table = &key_table};
 static const struct gtm_field pool_elem = {.type = GTM_T_OBJECT, .table = &gtm_pool_table};
 static const struct gtm_field policy_elem = {.type = GTM_T_OBJECT, .table = &gtm_policy_table};
 static const struct gtm_field zone_elem = {.type = GTM_T_OBJECT, .table = &gtm_zone_table};
@@ -242,6 +149,14 @@ static const struct gtm_field intent_fields[] = {
      .flags = GTM_F_KEEP | GTM_F_DEFAULTS,
      GTM_INLINE,
      .table = &health_table},
+    {.key = "keys",
+     .doc = "secrets shared with other name servers, which sign transfers",
+     .type = GTM_T_LIST,
+     .flags = GTM_F_NAMED | GTM_F_KEEP,
+     GTM_LIST_AT(struct gtm_intent, keys, keys_count),
+     .item = &key_elem,
+     .ref = GTM_REF_KEY,
+     .max = GTM_KEYS_MAX},
     {.key = "monitors",
      .doc = "how endpoints are checked",
      .type = GTM_T_LIST,

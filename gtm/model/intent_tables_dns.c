@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The tables of what answers: pools, policies, zones. See schema.h for what a table drives.
+ * The tables of what answers: pools and policies. See schema.h for what a table drives.
  */
 #include "gtm/model/intent_tables.h"
 #include "gtm/model/schema_forms.h"
@@ -19,7 +19,8 @@ const char *const gtm_all_down_words[GTM_ALL_DOWN_COUNT] = {
     "backup",
 };
 static const char *const failback_words[] = {"auto", "manual"};
-static const char *const role_words[] = {"writer", "reader"};
+/* Stand for 0 and 1 of monitors_needed. */
+static const char *const require_words[] = {"all", "any"};
 
 #define NAME_OF(owner, about)                                                     \
     {                                                                             \
@@ -58,6 +59,46 @@ static const struct gtm_field failback_fields[] = {
 };
 static const struct gtm_table failback_table = {.title = "failback", GTM_FIELDS(failback_fields)};
 
+static const struct gtm_field flap_fields[] = {
+    {.key = "half_life",
+     .doc = "every fall counts one, and the count halves in this time; 0s switches it off",
+     .type = GTM_T_DURATION,
+     GTM_AT(struct gtm_pool, flap_half_life_ms),
+     .max = DAY,
+     .def = "1m"},
+    {.key = "suppress",
+     .doc = "from this count on an endpoint that recovers is held",
+     .type = GTM_T_NUMBER,
+     GTM_AT(struct gtm_pool, flap_suppress),
+     .min = 1,
+     .max = 1000,
+     .def = "3"},
+    {.key = "hold",
+     .doc = "it is held until the count is half of that, but no longer than this",
+     .type = GTM_T_DURATION,
+     GTM_AT(struct gtm_pool, flap_hold_ms),
+     .max = DAY,
+     .def = "5m"},
+};
+static const struct gtm_table flap_table = {.title = "flap", GTM_FIELDS(flap_fields)};
+
+static const struct gtm_field spillover_fields[] = {
+    {.key = "low",
+     .doc = "users come back when the utilisation of the region's endpoints is below this",
+     .type = GTM_T_RATIO,
+     .flags = GTM_F_REQUIRED,
+     GTM_AT(struct gtm_pool, spill_low),
+     .max = 10},
+    {.key = "high",
+     .doc = "users go to the next region while it is above this; 1 is full",
+     .type = GTM_T_RATIO,
+     .flags = GTM_F_REQUIRED,
+     GTM_AT(struct gtm_pool, spill_high),
+     .max = 10},
+};
+static const struct gtm_table spillover_table = {.title = "spillover",
+                                                 GTM_FIELDS(spillover_fields)};
+
 static const struct gtm_field endpoint_capacity_fields[] = {
     {.key = "requests_per_s",
      .doc = "requests a second that the endpoint can serve",
@@ -81,10 +122,16 @@ static const struct gtm_field endpoint_fields[] = {
     {.key = "addresses",
      .doc = "at most one IPv4 and one IPv6 address",
      .type = GTM_T_LIST,
-     .flags = GTM_F_REQUIRED | GTM_F_SINGLE,
+     .flags = GTM_F_SINGLE,
      .item = &address_item,
      .min = 1,
      .max = 2},
+    {.key = "host",
+     .doc = "its name, for CNAME, SRV, HTTPS and SVCB answers; without addresses only they can use "
+            "the endpoint",
+     .type = GTM_T_FORM,
+     GTM_AT(struct gtm_endpoint, host),
+     .form = &gtm_form_zone},
     {.key = "weight",
      .doc = "its share among its equals; 0 takes no users unless nothing else is left",
      .type = GTM_T_UINT,
@@ -106,18 +153,45 @@ static const struct gtm_field endpoint_item = {.type = GTM_T_OBJECT, .table = &e
 static const struct gtm_field pool_fields[] = {
     NAME_OF(struct gtm_pool, "the pool's name"),
     {.key = "monitors",
-     .doc = "how its endpoints are checked; all must be healthy",
+     .doc = "how its endpoints are checked",
      .type = GTM_T_LIST,
      .flags = GTM_F_SINGLE | GTM_F_UNIQUE,
      GTM_LIST_AT(struct gtm_pool, monitors, monitors_count),
      .item = &monitor_item,
-     .max = 16},
+     .max = GTM_POOL_MONITORS_MAX},
     {.key = "failback",
      .doc = "what happens when an endpoint recovers",
      .type = GTM_T_OBJECT,
      .flags = GTM_F_DEFAULTS,
      GTM_INLINE,
      .table = &failback_table},
+    {.key = "require",
+     .doc =
+         "how many of the monitors must be healthy; with some but not all an endpoint that is up "
+         "is degraded",
+     .type = GTM_T_UINT,
+     GTM_AT(struct gtm_pool, monitors_needed),
+     .min = 1,
+     .max = GTM_POOL_MONITORS_MAX,
+     GTM_WORDS(require_words),
+     .def = "all"},
+    {.key = "degraded_weight",
+     .doc = "the share of its weight that a degraded endpoint keeps",
+     .type = GTM_T_RATIO,
+     GTM_AT(struct gtm_pool, degraded_weight),
+     .max = 1,
+     .def = "0.5"},
+    {.key = "flap",
+     .doc = "how endpoints that fall again and again are held back",
+     .type = GTM_T_OBJECT,
+     .flags = GTM_F_DEFAULTS,
+     GTM_INLINE,
+     .table = &flap_table},
+    {.key = "spillover",
+     .doc = "when a region sheds users to the next one because it is full; needs load reports",
+     .type = GTM_T_OBJECT,
+     GTM_INLINE,
+     .table = &spillover_table},
     {.key = "panic",
      .doc = "failures of content that would take down more than this share of the pool within "
             "60 s are held and reported; 0 switches it off",
@@ -134,8 +208,10 @@ static const struct gtm_field pool_fields[] = {
      .min = 1,
      .max = GTM_POOL_ENDPOINTS_MAX},
 };
-const struct gtm_table gtm_pool_table = {
-    .title = "pool", GTM_FIELDS(pool_fields), .pos_offset = offsetof(struct gtm_pool, pos)};
+const struct gtm_table gtm_pool_table = {.title = "pool",
+                                         GTM_FIELDS(pool_fields),
+                                         .pos_offset = offsetof(struct gtm_pool, pos),
+                                         .check = gtm_check_pool};
 
 /* --- policies --- */
 
@@ -168,6 +244,7 @@ static const struct gtm_field match_fields[] = {
 };
 static const struct gtm_table match_table = {.title = "match", GTM_FIELDS(match_fields)};
 
+static const char *const route_keys[] = {"regions", "policy", NULL};
 static const struct gtm_field route_fields[] = {
     {.key = "match",
      .doc = "who takes this route: all given conditions must hold",
@@ -178,15 +255,22 @@ static const struct gtm_field route_fields[] = {
     {.key = "regions",
      .doc = "where they go, in order of preference",
      .type = GTM_T_LIST,
-     .flags = GTM_F_REQUIRED | GTM_F_SINGLE | GTM_F_UNIQUE,
+     .flags = GTM_F_SINGLE | GTM_F_UNIQUE,
      GTM_LIST_AT(struct gtm_route, regions, regions_count),
      .item = &region_item,
      .min = 1,
      .max = GTM_REGIONS_MAX},
+    {.key = "policy",
+     .doc = "instead of regions: answer as this policy does",
+     .type = GTM_T_REF,
+     GTM_AT(struct gtm_route, policy),
+     .has_offset = offsetof(struct gtm_route, has_policy),
+     .ref = GTM_REF_POLICY},
 };
 static const struct gtm_table route_table = {.title = "route",
                                              GTM_FIELDS(route_fields),
                                              .pos_offset = offsetof(struct gtm_route, pos),
+                                             .one_of = route_keys,
                                              .check = gtm_check_route};
 static const struct gtm_field route_item = {.type = GTM_T_OBJECT, .table = &route_table};
 
@@ -240,6 +324,17 @@ static const struct gtm_table backup_table = {.title = "backup",
                                               .one_of = backup_keys,
                                               .check = gtm_check_target};
 
+static const struct gtm_field latency_fields[] = {
+    {.key = "table",
+     .doc = "the file with a line for each network and its latency to each region, from the folder "
+            "of this file",
+     .type = GTM_T_FORM,
+     .flags = GTM_F_REQUIRED,
+     GTM_AT(struct gtm_policy, latency_file),
+     .form = &gtm_form_path},
+};
+static const struct gtm_table latency_table = {.title = "latency", GTM_FIELDS(latency_fields)};
+
 static const struct gtm_field policy_fields[] = {
     NAME_OF(struct gtm_policy, "the policy's name"),
     {.key = "pool",
@@ -280,6 +375,11 @@ static const struct gtm_field policy_fields[] = {
      GTM_AT(struct gtm_policy, ttl_s),
      .max = GTM_TTL_MAX_S * SECOND,
      .def = "30s"},
+    {.key = "latency",
+     .doc = "latency: what has been measured; without it only a table that is pushed counts",
+     .type = GTM_T_OBJECT,
+     GTM_INLINE,
+     .table = &latency_table},
     {.key = "routes",
      .doc = "geo: where clients of a place go; the first match wins",
      .type = GTM_T_LIST,
@@ -314,84 +414,3 @@ const struct gtm_table gtm_policy_table = {.title = "policy",
                                            GTM_FIELDS(policy_fields),
                                            .pos_offset = offsetof(struct gtm_policy, pos),
                                            .check = gtm_check_policy};
-
-/* --- zones --- */
-
-static const struct gtm_field type_item = {.type = GTM_T_FORM, .form = &gtm_form_type};
-
-static const char *const answer_keys[] = {"policy", "group", NULL};
-static const struct gtm_field dynamic_name_fields[] = {
-    {.key = "name",
-     .doc = "the name, relative to the zone; '@' is the zone itself, '*.x' a wildcard",
-     .type = GTM_T_FORM,
-     .flags = GTM_F_REQUIRED,
-     GTM_AT(struct gtm_dynamic_name, name),
-     .form = &gtm_form_owner},
-    {.key = "types",
-     .doc = "record types that are answered dynamically; default: A and AAAA",
-     .type = GTM_T_LIST,
-     .flags = GTM_F_SINGLE | GTM_F_UNIQUE,
-     GTM_LIST_AT(struct gtm_dynamic_name, types, types_count),
-     .item = &type_item,
-     .min = 1,
-     .max = 2},
-    {.key = "policy",
-     .doc = "the policy that answers",
-     .type = GTM_T_REF,
-     GTM_AT(struct gtm_dynamic_name, policy),
-     .has_offset = offsetof(struct gtm_dynamic_name, has_policy),
-     .ref = GTM_REF_POLICY},
-    {.key = "group",
-     .doc = "the replicated group whose members answer",
-     .type = GTM_T_REF,
-     GTM_AT(struct gtm_dynamic_name, group),
-     .has_offset = offsetof(struct gtm_dynamic_name, has_group),
-     .ref = GTM_REF_GROUP},
-    {.key = "role",
-     .doc = "with group: the member that may write, or those that can be read",
-     .type = GTM_T_ENUM,
-     GTM_WORDS(role_words)},
-    {.key = "max_lag",
-     .doc = "with role: reader, members further behind do not answer",
-     .type = GTM_T_DURATION,
-     GTM_AT(struct gtm_dynamic_name, max_lag_ms),
-     .max = DAY},
-    {.key = "ttl",
-     .doc = "how long resolvers may keep an answer; default: the policy's",
-     .type = GTM_T_DURATION,
-     .flags = GTM_F_SECONDS,
-     GTM_AT(struct gtm_dynamic_name, ttl_s),
-     .has_offset = offsetof(struct gtm_dynamic_name, has_ttl),
-     .max = GTM_TTL_MAX_S * SECOND},
-};
-static const struct gtm_table dynamic_name_table = {.title = "name",
-                                                    GTM_FIELDS(dynamic_name_fields),
-                                                    .pos_offset =
-                                                        offsetof(struct gtm_dynamic_name, pos),
-                                                    .one_of = answer_keys,
-                                                    .check = gtm_check_dynamic_name};
-static const struct gtm_field dynamic_name_item = {.type = GTM_T_OBJECT,
-                                                   .table = &dynamic_name_table};
-
-static const struct gtm_field zone_fields[] = {
-    {.key = "name",
-     .doc = "the zone's domain name",
-     .type = GTM_T_FORM,
-     .flags = GTM_F_REQUIRED,
-     GTM_AT(struct gtm_zone_conf, name),
-     .form = &gtm_form_zone},
-    {.key = "file",
-     .doc = "its zone file, from the folder of this file",
-     .type = GTM_T_FORM,
-     .flags = GTM_F_REQUIRED,
-     GTM_AT(struct gtm_zone_conf, file),
-     .form = &gtm_form_path},
-    {.key = "names",
-     .doc = "names that are answered by a policy or a group",
-     .type = GTM_T_LIST,
-     GTM_LIST_AT(struct gtm_zone_conf, names, names_count),
-     .item = &dynamic_name_item,
-     .max = GTM_NAMES_MAX},
-};
-const struct gtm_table gtm_zone_table = {
-    .title = "zone", GTM_FIELDS(zone_fields), .pos_offset = offsetof(struct gtm_zone_conf, pos)};

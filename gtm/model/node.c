@@ -7,40 +7,24 @@
 #include "gtm/base/fs.h"
 #include "gtm/base/log.h"
 #include "gtm/base/mem.h"
-#include "gtm/model/intent_tables.h"
-#include "gtm/model/later_fields.h"
-#include "gtm/model/schema_forms.h"
+#include "gtm/model/config_file.h"
+#include "gtm/model/node_tables.h"
 
 #include <string.h>
 #include <sys/un.h>
 
 #define DEFAULT_GEO    "/usr/share/libloc-location/location.db"
 #define NODE_BYTES_MAX (1u << 20)
-#define THREADS_MAX    256
 
 /* --- the table --- */
 
 static const char *const role_words[] = {"dns", "health", "controller", "agent", "witness"};
 static const char *const level_words[] = {"error", "warn", "info", "debug"};
-static const char *const isolated_words[] = {"local", "freeze"};
-static const char *const auto_words[] = {"auto"};
 
 static const struct gtm_field role_item = {.type = GTM_T_ENUM, GTM_WORDS(role_words)};
 static const struct gtm_field url_item = {.type = GTM_T_FORM, .form = &gtm_form_url};
 static const struct gtm_field path_item = {
     .type = GTM_T_FORM, .size = sizeof(char *), .form = &gtm_form_path};
-static const struct gtm_field listen_item = {.type = GTM_T_LISTEN};
-
-#define NODE_TEXT(name, f, member, text_form, initial, about)               \
-    {                                                                       \
-        .key = name, .doc = about, .type = GTM_T_FORM, .flags = f,          \
-        GTM_AT(struct gtm_node, member), .form = &text_form, .def = initial \
-    }
-#define SECTION(name, f, section_table, about)                                   \
-    {                                                                            \
-        .key = name, .doc = about, .type = GTM_T_OBJECT, .flags = f, GTM_INLINE, \
-        .table = &section_table                                                  \
-    }
 
 static const struct gtm_field self_fields[] = {
     NODE_TEXT("name", GTM_F_REQUIRED, name, gtm_form_name, NULL, "the node's name"),
@@ -75,35 +59,21 @@ static const struct gtm_field etcd_fields[] = {
 };
 static const struct gtm_table etcd_table = {.title = "etcd", GTM_FIELDS(etcd_fields)};
 
-static const struct gtm_field dot_fields[] = {
-    LIST("listen", GTM_F_REQUIRED | GTM_F_SINGLE, listen_item, 1, GTM_LISTEN_MAX,
-         "where to listen for DNS over TLS"),
-    FORM("cert", GTM_F_REQUIRED, gtm_form_path, "the certificate"),
-    FORM("key", GTM_F_REQUIRED, gtm_form_path, "its key"),
+static const struct gtm_field push_tls_fields[] = {
+    NODE_TEXT("cert", GTM_F_REQUIRED, push.tls_cert, gtm_form_path, NULL, "the certificate"),
+    NODE_TEXT("key", GTM_F_REQUIRED, push.tls_key, gtm_form_path, NULL, "its key"),
 };
-static const struct gtm_table dot_table = {.title = "dns.tls", GTM_FIELDS(dot_fields)};
-static const struct gtm_field dns_fields[] = {
+static const struct gtm_table push_tls_table = {.title = "push.tls", GTM_FIELDS(push_tls_fields)};
+static const struct gtm_field push_fields[] = {
     {.key = "listen",
-     .doc = "where to answer over UDP and TCP; default 0.0.0.0:53 and [::]:53",
-     .type = GTM_T_LIST,
-     .flags = GTM_F_SINGLE,
-     GTM_LIST_AT(struct gtm_node, dns_listen, dns_listen_count),
-     .item = &listen_item,
-     .min = 1,
-     .max = GTM_LISTEN_MAX},
-    OBJECT("tls", 0, dot_table, "DNS over TLS (RFC 7858)"),
-    {.key = "threads",
-     .doc = "UDP worker threads; auto is one for each core",
-     .type = GTM_T_UINT,
-     GTM_AT(struct gtm_node, dns_threads),
-     .min = 1,
-     .max = THREADS_MAX,
-     GTM_WORDS(auto_words),
-     .def = "auto"},
-    ENUM("when_isolated", 0, isolated_words, "local",
-         "without the store: own checks may remove endpoints, or nothing changes"),
+     .doc = "where endpoints send heartbeats",
+     .type = GTM_T_LISTEN,
+     .flags = GTM_F_REQUIRED,
+     GTM_AT(struct gtm_node, push.listen),
+     .has_offset = offsetof(struct gtm_node, push.has_listen)},
+    SECTION("tls", 0, push_tls_table, "HTTPS instead of HTTP"),
 };
-static const struct gtm_table dns_table = {.title = "dns", GTM_FIELDS(dns_fields)};
+static const struct gtm_table push_table = {.title = "push", GTM_FIELDS(push_fields)};
 
 static const struct gtm_field geo_fields[] = {
     {.key = "databases",
@@ -159,7 +129,8 @@ static const struct gtm_field node_fields[] = {
      .type = GTM_T_OBJECT,
      .has_offset = offsetof(struct gtm_node, has_etcd),
      .table = &etcd_table},
-    SECTION("dns", GTM_F_DEFAULTS, dns_table, "where and how DNS is answered"),
+    SECTION("dns", GTM_F_DEFAULTS, gtm_node_dns_table, "where and how DNS is answered"),
+    SECTION("push", 0, push_table, "where heartbeats of push monitors come in"),
     SECTION("geo", 0, geo_table, "where clients are"),
     SECTION("api", GTM_F_DEFAULTS, api_table, "where operators reach it"),
     SECTION("metrics", 0, metrics_table, "figures for Prometheus"),
@@ -215,18 +186,6 @@ static void default_geo(struct gtm_parse *p, const struct gtm_yaml_node *root,
     p->nomem |= !node->geo_databases || !node->geo_databases[0];
 }
 
-static void resolve_path(struct gtm_parse *p, const char *dir, char **path)
-{
-    if (!*path)
-        return;
-    char *resolved = gtm_fs_join(dir, *path);
-    p->nomem |= resolved == NULL;
-    if (resolved) {
-        gtm_free(*path);
-        *path = resolved;
-    }
-}
-
 static void resolve_paths(struct gtm_parse *p, struct gtm_node *node)
 {
     char *dir = gtm_fs_dirname(p->file);
@@ -234,11 +193,13 @@ static void resolve_paths(struct gtm_parse *p, struct gtm_node *node)
         p->nomem = true;
         return;
     }
-    char **paths[] = {&node->data_dir, &node->exec_dir, &node->cluster_file, &node->api_socket};
+    char **paths[] = {&node->data_dir,          &node->exec_dir,      &node->cluster_file,
+                      &node->api_socket,        &node->dns.tls_cert,  &node->dns.tls_key,
+                      &node->dns.cookie_secret, &node->push.tls_cert, &node->push.tls_key};
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
-        resolve_path(p, dir, paths[i]);
+        gtm_config_resolve(p, dir, paths[i]);
     for (size_t i = 0; i < node->geo_databases_count; i++)
-        resolve_path(p, dir, &node->geo_databases[i]);
+        gtm_config_resolve(p, dir, &node->geo_databases[i]);
     gtm_free(dir);
 }
 
@@ -261,17 +222,29 @@ static void note_later(struct gtm_parse *p, const struct gtm_yaml_node *root, co
                       "'%s%s%s' is not active yet", section, key ? "." : "", key ? key : "");
 }
 
+static void check_twice(struct gtm_parse *p, struct gtm_srcpos pos, const struct gtm_listen *list,
+                        size_t count, const struct gtm_listen *listen)
+{
+    for (size_t i = 0; i < count && &list[i] != listen; i++) {
+        if (list[i].text[0] && strcmp(list[i].text, listen->text) == 0)
+            gtm_parse_error_at(p, pos, "'listen' names %s twice", listen->text);
+    }
+}
+
 static void check_listen(struct gtm_parse *p, const struct gtm_yaml_node *root,
                          const struct gtm_node *node)
 {
-    for (size_t i = 0; i < node->dns_listen_count; i++) {
-        for (size_t k = 0; k < i; k++) {
-            if (node->dns_listen[i].text[0] &&
-                strcmp(node->dns_listen[i].text, node->dns_listen[k].text) == 0)
-                gtm_parse_error_at(p, place(root, "dns", "listen"), "'listen' names %s twice",
-                                   node->dns_listen[i].text);
-        }
+    const struct gtm_node_dns *dns = &node->dns;
+    for (size_t i = 0; i < node->dns_listen_count; i++)
+        check_twice(p, place(root, "dns", "listen"), node->dns_listen, node->dns_listen_count,
+                    &node->dns_listen[i]);
+    for (size_t i = 0; i < dns->tls_listen_count; i++) { /* so there is a section */
+        struct gtm_srcpos tls = place(gtm_yaml_get(root, "dns"), "tls", "listen");
+        check_twice(p, tls, dns->tls_listen, dns->tls_listen_count, &dns->tls_listen[i]);
+        check_twice(p, tls, node->dns_listen, node->dns_listen_count, &dns->tls_listen[i]);
     }
+    if (node->push.has_listen && node->has_metrics)
+        check_twice(p, place(root, "push", "listen"), &node->metrics_listen, 1, &node->push.listen);
 }
 
 static void check_node(struct gtm_parse *p, const struct gtm_yaml_node *root, struct gtm_node *node)
@@ -296,7 +269,6 @@ static void check_node(struct gtm_parse *p, const struct gtm_yaml_node *root, st
                            "the API listens with mutual TLS only: give 'tls'");
     check_listen(p, root, node);
     note_later(p, root, "agent", NULL);
-    note_later(p, root, "dns", "tls");
     note_later(p, root, "api", "listen");
 }
 
@@ -312,48 +284,6 @@ static void parse_root(struct gtm_parse *p, const struct gtm_yaml_node *root, st
         check_node(p, root, node);
 }
 
-struct gtm_node *gtm_node_parse(const char *path, const char *text, size_t len,
-                                struct gtm_diags *diags)
-{
-    const struct gtm_yaml_node *root;
-    size_t first = diags->count, errors = diags->errors;
-    struct gtm_parse p = {.file = path, .diags = diags};
-    struct gtm_yaml *yaml = gtm_yaml_parse(path, text, len, diags, &root);
-    struct gtm_node *node = yaml && root ? gtm_calloc(1, sizeof(*node)) : NULL;
-    if (node) {
-        node->path = gtm_strdup(path);
-        p.nomem |= node->path == NULL;
-        parse_root(&p, root, node);
-    } else if (yaml && !root) {
-        gtm_diags_add(diags, GTM_SEV_ERROR, path, 1, 1, "the file is empty");
-    } else if (yaml) {
-        p.nomem = true;
-    }
-    if (p.nomem)
-        gtm_diags_add(diags, GTM_SEV_ERROR, path, 0, 0, "%s", gtm_err_text(GTM_ENOMEM));
-    gtm_parse_fini(&p);
-    gtm_yaml_free(yaml);
-    gtm_parse_sort(diags, first);
-    if (diags->errors == errors)
-        return node;
-    gtm_node_free(node);
-    return NULL;
-}
-
-struct gtm_node *gtm_node_load(const char *path, struct gtm_diags *diags)
-{
-    struct gtm_error err = {0};
-    char *text;
-    size_t len;
-    if (gtm_fs_read(path, NODE_BYTES_MAX, &text, &len, &err) != GTM_OK) {
-        gtm_diags_add(diags, GTM_SEV_ERROR, path, 0, 0, "%s", err.text);
-        return NULL;
-    }
-    struct gtm_node *node = gtm_node_parse(path, text, len, diags);
-    gtm_free(text);
-    return node;
-}
-
 void gtm_node_free(struct gtm_node *node)
 {
     if (!node)
@@ -361,6 +291,40 @@ void gtm_node_free(struct gtm_node *node)
     gtm_schema_fini(&gtm_node_table, node);
     gtm_free(node->path);
     gtm_free(node);
+}
+
+/* --- the file --- */
+
+static void *build(struct gtm_parse *p, const struct gtm_config_text *text)
+{
+    struct gtm_node *node = gtm_calloc(1, sizeof(*node));
+    char *path = gtm_strdup(p->file);
+    p->nomem |= !node || !path;
+    if (!node) {
+        gtm_free(path);
+        return NULL;
+    }
+    node->path = path;
+    parse_root(p, text->root, node);
+    return node;
+}
+
+static void discard(void *node)
+{
+    gtm_node_free(node);
+}
+
+static const struct gtm_config_kind file_kind = {NODE_BYTES_MAX, build, discard};
+
+struct gtm_node *gtm_node_parse(const char *path, const char *text, size_t len,
+                                struct gtm_diags *diags)
+{
+    return gtm_config_parse(&file_kind, path, text, len, diags);
+}
+
+struct gtm_node *gtm_node_load(const char *path, struct gtm_diags *diags)
+{
+    return gtm_config_load(&file_kind, path, diags);
 }
 
 _Static_assert(GTM_LOG_ERROR == 0 && GTM_LOG_DEBUG == 3 && GTM_LOG_LEVEL_COUNT == 4,

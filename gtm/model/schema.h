@@ -25,7 +25,7 @@
 enum gtm_field_type {
     GTM_T_STRING = 0, /* char *; min..max characters */
     GTM_T_BOOL,       /* bool */
-    GTM_T_UINT,       /* unsigned of `size` bytes; min..max; words[0], if any, stands for 0 */
+    GTM_T_UINT,       /* unsigned of `size` bytes; min..max; words[i], if any, stands for i */
     GTM_T_NUMBER,     /* double; min..max */
     GTM_T_RATIO,      /* double; 0.3 or "30%"; min..max */
     GTM_T_DURATION,   /* unsigned of `size` bytes in ms (GTM_F_SECONDS: whole s); min..max in ms */
@@ -64,6 +64,7 @@ enum gtm_ref_kind {
     GTM_REF_SIGNAL,
     GTM_REF_CALENDAR,
     GTM_REF_FLEET,
+    GTM_REF_KEY,
     GTM_REF_ENDPOINT, /* "pool/endpoint"; stored into the struct gtm_target around the index */
     GTM_REF_KIND_COUNT
 };

@@ -86,8 +86,8 @@ static void add_kind(struct gtm_buf *out, const struct gtm_field *field)
     case GTM_T_RATIO:
     case GTM_T_DURATION:
         add_range(out, field);
-        if (field->words_count > 0)
-            gtm_buf_addf(out, ", or %s", field->words[0]);
+        for (unsigned i = 0; i < field->words_count; i++)
+            gtm_buf_addf(out, ", or %s", field->words[i]);
         break;
     default:
         break;

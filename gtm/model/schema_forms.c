@@ -222,26 +222,134 @@ const struct gtm_form gtm_form_owner = {
     .parse = parse_owner,
 };
 
-static int parse_type(const char *text, void *out, struct gtm_error *err)
+static int parse_query_name(const char *text, void *out, struct gtm_error *err)
 {
-    static const char *const later[] = {"CNAME", "SRV", "HTTPS", "SVCB"};
-    uint16_t type = strcmp(text, "A") == 0      ? GTM_TYPE_A
-                    : strcmp(text, "AAAA") == 0 ? GTM_TYPE_AAAA
-                                                : 0;
-    for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
-        if (strcmp(text, later[i]) == 0)
-            return gtm_error_set(err, GTM_EUNSUPPORTED,
-                                 "dynamic %s answers are not active yet; A and AAAA are", text);
+    return strcmp(text, ".") == 0 ? GTM_OK : parse_zone(text, out, err);
+}
+
+const struct gtm_form gtm_form_query_name = {
+    .what = "a domain name such as www.example.com, or '.'",
+    .pattern = "^(\\.|[A-Za-z0-9_-]{1,63}(\\.[A-Za-z0-9_-]{1,63})*\\.?)$",
+    .heap = true,
+    .parse = parse_query_name,
+};
+
+static int parse_alias(const char *text, void *out, struct gtm_error *err)
+{
+    size_t len = strlen(text);
+    if (text[0] == '*')
+        return gtm_error_set(err, GTM_EINVAL, "an alias is of one name, not of a wildcard");
+    return len > 0 && text[len - 1] == '.' ? parse_zone(text, out, err)
+                                           : parse_owner(text, out, err);
+}
+
+const struct gtm_form gtm_form_alias = {
+    .what = "a name relative to the zone such as www or '@', or with a final dot",
+    .pattern = "^(@|[A-Za-z0-9_-]{1,63}(\\.[A-Za-z0-9_-]{1,63})*\\.?)$",
+    .heap = true,
+    .parse = parse_alias,
+};
+
+static int parse_key_name(const char *text, void *out, struct gtm_error *err)
+{
+    size_t len = strlen(text);
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] >= 'A' && text[i] <= 'Z')
+            return GTM_EINVAL;
     }
+    return len > 0 && text[len - 1] != '.' ? parse_zone(text, out, err) : GTM_EINVAL;
+}
+
+const struct gtm_form gtm_form_key_name = {
+    .what = "a domain name in lower case, without a final dot",
+    .pattern = "^[a-z0-9_-]{1,63}(\\.[a-z0-9_-]{1,63})*$",
+    .heap = true,
+    .parse = parse_key_name,
+};
+
+/* --- record types --- */
+
+static const struct {
+    const char *word;
+    uint16_t type;
+    bool dynamic;
+} types[] = {
+    {"A", GTM_TYPE_A, true},
+    {"AAAA", GTM_TYPE_AAAA, true},
+    {"CNAME", GTM_TYPE_CNAME, true},
+    {"SRV", GTM_TYPE_SRV, true},
+    {"HTTPS", GTM_TYPE_HTTPS, true},
+    {"SVCB", GTM_TYPE_SVCB, true},
+    {"NS", 2, false},
+    {"SOA", 6, false},
+    {"PTR", 12, false},
+    {"MX", 15, false},
+    {"TXT", 16, false},
+    {"NAPTR", 35, false},
+    {"DNAME", 39, false},
+    {"DS", 43, false},
+    {"SSHFP", 44, false},
+    {"DNSKEY", 48, false},
+    {"TLSA", 52, false},
+    {"CAA", 257, false},
+};
+#define TYPES (sizeof(types) / sizeof(types[0]))
+
+const char *gtm_type_format(uint16_t type, char out[16])
+{
+    snprintf(out, 16, "TYPE%u", type); /* RFC 3597 section 5 */
+    for (size_t i = 0; i < TYPES; i++) {
+        if (types[i].type == type)
+            snprintf(out, 16, "%s", types[i].word);
+    }
+    return out;
+}
+
+static uint16_t type_of(const char *text, bool dynamic)
+{
+    for (size_t i = 0; i < TYPES; i++) {
+        if (strcmp(text, types[i].word) == 0 && (types[i].dynamic || !dynamic))
+            return types[i].type;
+    }
+    return 0;
+}
+
+static int put_type(uint16_t type, void *out)
+{
     if (out && type)
         memcpy(out, &type, sizeof(type));
     return type ? GTM_OK : GTM_EINVAL;
 }
 
+static int parse_type(const char *text, void *out, struct gtm_error *err)
+{
+    (void)err;
+    return put_type(type_of(text, true), out);
+}
+
 const struct gtm_form gtm_form_type = {
-    .what = "A or AAAA",
-    .pattern = "^(A|AAAA)$",
+    .what = "A, AAAA, CNAME, SRV, HTTPS or SVCB",
+    .pattern = "^(A|AAAA|CNAME|SRV|HTTPS|SVCB)$",
     .parse = parse_type,
+};
+
+static int parse_query_type(const char *text, void *out, struct gtm_error *err)
+{
+    (void)err;
+    unsigned number = 0;
+    if (strncmp(text, "TYPE", 4) != 0)
+        return put_type(type_of(text, false), out);
+    if (!is_digit(text[4]) || strlen(text) > 9)
+        return GTM_EINVAL;
+    for (text += 4; is_digit(*text); text++)
+        number = number * 10 + (unsigned)(*text - '0');
+    return *text || number > 65535 ? GTM_EINVAL : put_type((uint16_t)number, out);
+}
+
+const struct gtm_form gtm_form_query_type = {
+    .what = "a record type such as A, TXT or TYPE65280",
+    .pattern = "^[A-Z]+[0-9]*$",
+    .parse = parse_query_type,
 };
 
 /* --- HTTP --- */
@@ -302,6 +410,26 @@ const struct gtm_form gtm_form_url = {
     .pattern = "^https?://[!-.0-~][!-~]*$",
     .heap = true,
     .parse = parse_url,
+};
+
+static int parse_pointer(const char *text, void *out, struct gtm_error *err)
+{
+    (void)out;
+    (void)err;
+    if (text[0] != '/' || strlen(text) > 512)
+        return GTM_EINVAL;
+    for (const char *c = text; *c; c++) {
+        if ((unsigned char)*c < ' ' || (*c == '~' && c[1] != '0' && c[1] != '1'))
+            return GTM_EINVAL;
+    }
+    return GTM_OK;
+}
+
+const struct gtm_form gtm_form_pointer = {
+    .what = "a JSON pointer such as /load or /pools/0/open ('~1' stands for '/', '~0' for '~')",
+    .pattern = "^/([^~\\u0000-\\u001f]|~[01])*$",
+    .heap = true,
+    .parse = parse_pointer,
 };
 
 /* --- files --- */

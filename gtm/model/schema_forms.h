@@ -18,6 +18,11 @@ extern const struct gtm_form gtm_form_subdivision; /* char[8] */
 extern const struct gtm_form gtm_form_zone;        /* heap; a domain name, RFC 1035 */
 extern const struct gtm_form gtm_form_owner;       /* heap; a name relative to its zone */
 extern const struct gtm_form gtm_form_type;        /* uint16_t; a dynamic record type */
+extern const struct gtm_form gtm_form_query_name;  /* heap; a domain name, or "." */
+extern const struct gtm_form gtm_form_query_type;  /* uint16_t; any record type */
+extern const struct gtm_form gtm_form_alias;       /* heap; a name of the zones served here */
+extern const struct gtm_form gtm_form_key_name;    /* heap; lower case, no final dot */
+extern const struct gtm_form gtm_form_pointer;     /* heap; a JSON pointer, RFC 6901 */
 extern const struct gtm_form gtm_form_host;        /* heap; host[:port] of a Host header */
 extern const struct gtm_form gtm_form_http_path;   /* heap */
 extern const struct gtm_form gtm_form_url;         /* heap; http or https */
@@ -44,6 +49,8 @@ void gtm_listen_make(const struct gtm_listen_raw *raw, struct gtm_listen *ret_li
 int gtm_duration_parse(const char *text, uint64_t *ret_ms);
 /* The shortest text that gives ms again; returns out. */
 const char *gtm_duration_format(uint64_t ms, char out[32]);
+/* "AAAA", "TYPE65280"; returns out. */
+const char *gtm_type_format(uint16_t type, char out[16]);
 /* "192.0.2.0/24", or the address alone when the prefix is full; returns out. */
 const char *gtm_network_format(const struct gtm_network *network, char out[64]);
 

@@ -13,8 +13,8 @@
 #define FEW_NAMES 16u /* up to here duplicates are found by comparing all, without a map */
 
 static const char *const kind_words[GTM_REF_KIND_COUNT] = {
-    "name", "region", "monitor", "pool",   "policy",   "zone",  "group",
-    "rule", "plan",   "drill",   "signal", "calendar", "fleet", "endpoint",
+    "name", "region", "monitor", "pool",     "policy", "zone", "group",    "rule",
+    "plan", "drill",  "signal",  "calendar", "fleet",  "key",  "endpoint",
 };
 
 /* The text of an element's name, or NULL. */

@@ -126,10 +126,12 @@ static bool read_double(const char *text, size_t len, double *ret)
 static void parse_uint(struct gtm_parse *p, const struct gtm_field *field, const char *label,
                        const struct gtm_yaml_node *node, struct gtm_dest dest)
 {
-    if (field->words_count > 0 && strcmp(node->text, field->words[0]) == 0) {
-        put_unsigned(dest, (unsigned)field->size, 0);
-        put_text(dest, node->text);
-        return;
+    for (unsigned i = 0; i < field->words_count; i++) {
+        if (strcmp(node->text, field->words[i]) == 0) {
+            put_unsigned(dest, (unsigned)field->size, i);
+            put_text(dest, node->text);
+            return;
+        }
     }
     size_t digits = strspn(node->text, "0123456789");
     bool decimal = gtm_yaml_is_number(node) && strspn(node->text, "+-0123456789") == node->len;

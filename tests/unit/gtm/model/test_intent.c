@@ -95,7 +95,8 @@ static void test_monitors(void **state)
         "  - {name: m0, kind: http}\n"
         "  - {name: m1, kind: https, path: /h, host: x.example, method: HEAD, expect: {status: "
         "[200, 204], body: \"ok\"}, interval: 10s, timeout: 20s, fall: 3, rise: 1}\n"
-        "  - {name: m2, kind: tcp, port: 5, send: \"PING\\r\\n\", interval: 200ms}\n",
+        "  - {name: m2, kind: tcp, port: 5, send: \"PING\\r\\n\", interval: 200ms}\n"
+        "  - {name: m3, kind: postgresql}\n",
         0);
     const struct gtm_monitor *m = i->monitors;
     assert_int_equal(m[0].port, 80);
@@ -116,9 +117,10 @@ static void test_monitors(void **state)
     assert_string_equal(m[2].send, "PING\r\n");
     assert_int_equal(m[2].timeout_ms, 200);
     assert_null(m[2].path);
+    assert_int_equal(m[3].port, 5432);
     assert_int_equal(i->inactive_count, 1);
-    assert_string_equal(i->inactive[0].kind, "monitor kind https");
-    assert_string_equal(i->inactive[0].name, "m1");
+    assert_string_equal(i->inactive[0].kind, "monitor kind postgresql");
+    assert_string_equal(i->inactive[0].name, "m3");
     gtm_intent_unref(i);
 }
 

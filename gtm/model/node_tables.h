@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Internal to node*.c: the parts of the node file's table, and short initialisers for its fields.
+ */
+#ifndef GTM_MODEL_NODE_TABLES_H
+#define GTM_MODEL_NODE_TABLES_H
+
+#include "gtm/model/intent_tables.h"
+#include "gtm/model/later_fields.h"
+#include "gtm/model/node.h"
+#include "gtm/model/schema_forms.h"
+
+#define NODE_TEXT(name, f, member, text_form, initial, about)               \
+    {                                                                       \
+        .key = name, .doc = about, .type = GTM_T_FORM, .flags = f,          \
+        GTM_AT(struct gtm_node, member), .form = &text_form, .def = initial \
+    }
+#define SECTION(name, f, section_table, about)                                   \
+    {                                                                            \
+        .key = name, .doc = about, .type = GTM_T_OBJECT, .flags = f, GTM_INLINE, \
+        .table = &section_table                                                  \
+    }
+
+/* The section `dns`; its object is struct gtm_node. */
+extern const struct gtm_table gtm_node_dns_table;
+
+#endif
