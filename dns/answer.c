@@ -6,6 +6,8 @@
  */
 #include "dns/answer_int.h"
 
+#include "dns/extra.h"
+
 /* A name that is being looked up, and where it stands in the message. */
 struct cursor {
     const uint8_t *name;
@@ -17,7 +19,8 @@ struct cursor {
 
 void dns_answerer_init(struct dns_answerer *a, uint64_t seed)
 {
-    memset(&a->counters, 0, sizeof(a->counters));
+    memset(a, 0, sizeof(*a));
+    a->clock = gtm_clock_system();
     gtm_rand_seed(&a->rand, seed);
 }
 
@@ -272,9 +275,10 @@ static void answer_question(struct dns__compose *c)
 size_t dns_query_answer(struct dns_answerer *a, struct dns_query *q, const struct dns_view *view,
                         const struct dns_client *client, uint8_t *out, size_t out_bytes)
 {
+    static const struct dns_settings nothing;
     size_t room = out_bytes;
 
-    DNS__COUNT(a, client->proto == DNS_PROTO_UDP ? DNS_CNT_UDP : DNS_CNT_TCP, 1);
+    DNS__COUNT(a, DNS_CNT_UDP + (unsigned)client->proto, 1);
     if (q->rcode < 0 || out_bytes < 512) {
         DNS__COUNT(a, DNS_CNT_DROPPED, 1);
         return 0;
@@ -283,8 +287,9 @@ size_t dns_query_answer(struct dns_answerer *a, struct dns_query *q, const struc
         unsigned takes = q->payload < 512 ? 512 : q->payload;
         takes = takes > DNS_UDP_PAYLOAD_MAX ? DNS_UDP_PAYLOAD_MAX : takes;
         room = room > takes ? takes : room;
-    } else if (room > DNS_MESSAGE_MAX) {
-        room = DNS_MESSAGE_MAX;
+    } else {
+        dns_answerer_tick(a);
+        room = room > DNS_MESSAGE_MAX ? DNS_MESSAGE_MAX : room;
     }
     struct dns__compose c = {.a = a,
                              .q = q,
@@ -293,7 +298,8 @@ size_t dns_query_answer(struct dns_answerer *a, struct dns_query *q, const struc
                              .len = 12,
                              .limit = (unsigned)room - dns__opt_bytes(q),
                              .rcode = (uint16_t)q->rcode,
-                             .ede = -1};
+                             .ede = -1,
+                             .settings = view != NULL ? view->settings : &nothing};
     c.flags = q->flags & (0xfu << 11);
     if ((q->flags >> 11 & 15) == DNS_OPCODE_QUERY)
         c.flags |= q->flags & (FLAG_RD | FLAG_CD);
@@ -301,12 +307,18 @@ size_t dns_query_answer(struct dns_answerer *a, struct dns_query *q, const struc
         memcpy(out + 12, q->packet + 12, q->qname_len + 4u);
         c.len += q->qname_len + 4u;
     }
-    if (q->rcode == DNS_RCODE_NOERROR) {
-        if (view == NULL)
+    if (__builtin_expect(q->extra != 0, 0))
+        dns__extra_begin(&c, &room, out_bytes);
+    if (c.rcode == DNS_RCODE_NOERROR) {
+        if (__builtin_expect((q->extra & DNS__EXTRA_ODD) != 0, 0))
+            dns__extra_answer(&c);
+        else if (view == NULL)
             c.rcode = DNS_RCODE_REFUSED;
         else
             answer_question(&c);
     }
+    if (__builtin_expect(c.settings->rate_limit != 0, 0) && !dns__limit_answer(&c))
+        return 0;
     return dns__finish(&c, room);
 }
 
@@ -316,6 +328,7 @@ size_t dns_answer(struct dns_answerer *a, const struct dns_view *view,
 {
     struct dns_query q;
 
+    dns_answerer_tick(a);
     dns_query_prepare(&q, view, packet, len);
     dns_query_locate(&q);
     dns_query_aim(&q, client);

@@ -2,7 +2,7 @@
  *
  * The answer: a pure function of (view, packet, client, random state). Knows no transport. No
  * allocation, no lock, no system call, no log. RFC 1034 4.3.2, 1035, 2181, 2308, 4592, 6604, 6672,
- * 6891, 7871, 8482, 8906, 8914.
+ * 6891, 7871, 8482, 8906, 8914; around it 1996, 5001, 7830, 7873, 8945, 9018.
  *
  * For batches it comes in steps, so that the memory of a whole batch is fetched while the first is
  * answered: dns_query_prepare for each packet, dns_query_locate for each, dns_query_aim for each,
@@ -12,7 +12,9 @@
 #define DNS_ANSWER_H
 
 #include "dns/name.h"
+#include "dns/tsig.h"
 #include "dns/view.h"
+#include "gtm/base/clock.h"
 #include "gtm/base/rand.h"
 
 #include <stdbool.h>
@@ -23,7 +25,8 @@
     1232 /* octets; what we advertise and the most we send over UDP (DNS flag day 2020) */
 #define DNS_MESSAGE_MAX 65535 /* octets over streams */
 
-enum dns_proto { DNS_PROTO_UDP = 0, DNS_PROTO_TCP, DNS_PROTO_COUNT };
+/* The order of the first counters. TLS answers are padded when asked (RFC 7830, 8467). */
+enum dns_proto { DNS_PROTO_UDP = 0, DNS_PROTO_TCP, DNS_PROTO_TLS, DNS_PROTO_COUNT };
 
 struct dns_client {
     uint8_t family;   /* 4 or 6; an IPv4-mapped address counts as 4 */
@@ -35,6 +38,7 @@ struct dns_client {
 enum dns_counter {
     DNS_CNT_UDP = 0,
     DNS_CNT_TCP,
+    DNS_CNT_TLS,
     DNS_CNT_DROPPED,
     DNS_CNT_TRUNCATED,
     DNS_CNT_ECS,
@@ -53,18 +57,45 @@ enum dns_counter {
     DNS_CNT_TYPE_AAAA,
     DNS_CNT_TYPE_OTHER,
     DNS_CNT_BYTES_OUT,
+    DNS_CNT_NOTAUTH,
+    DNS_CNT_BADCOOKIE,
+    DNS_CNT_COOKIE_GOOD, /* queries with a cookie of ours */
+    DNS_CNT_COOKIE_NEW,  /* queries with a client's cookie only, or with a stale or forged one */
+    DNS_CNT_TSIG_GOOD,
+    DNS_CNT_TSIG_BAD,
+    DNS_CNT_NOTIFY_HEEDED,
+    DNS_CNT_NOTIFY_REFUSED,
+    DNS_CNT_CHAOS,         /* questions of class CH that were answered */
+    DNS_CNT_PROXY_REFUSED, /* datagrams of a proxy without a header that can be read; dropped too */
+    DNS_CNT_RRL_DROPPED,   /* rate-limited: not answered */
+    DNS_CNT_RRL_SLIPPED,   /* rate-limited: answered truncated, or BADCOOKIE */
     DNS_CNT_COUNT
 };
 struct dns_counters {
     uint64_t n[DNS_CNT_COUNT];
 };
 
-/* Per-thread state: zero-initialise, then dns_answerer_init. */
+struct dns_rrl;
+
+/* Per-thread state: dns_answerer_init, then the fields that the owner wants set. */
 struct dns_answerer {
     struct gtm_rand rand;
     struct dns_counters counters;
+    const struct gtm_clock *clock; /* the machine's; tests set another */
+    struct dns_rrl *rrl;           /* shared, borrowed; NULL = rates are never limited */
+    uint16_t keepalive;            /* time-out told to clients of a stream that ask (RFC 7828), in
+                                      100 ms; 0 = none */
+    bool time_known;               /* private: the rest */
+    uint64_t wall_s, mono_us;
+    struct dns_tsig tsig;
 };
 void dns_answerer_init(struct dns_answerer *a, uint64_t seed);
+/* Time is read at most once between two calls, and only by what needs it: call it before each batch
+ * of datagrams. Answers over streams read it anew each. */
+static inline void dns_answerer_tick(struct dns_answerer *a)
+{
+    a->time_known = false;
+}
 
 struct dns_zone_node;
 struct dns_view_zone;
@@ -79,7 +110,10 @@ struct dns_query {
     uint8_t labels;    /* without the root */
     int16_t rcode;     /* of the parse: -1 = drop silently, else the RCODE to send, 0 = answer it */
     bool edns, dnssec_ok, ecs;
-    uint16_t payload; /* octets the client takes */
+    uint8_t extra;      /* bits of enum dns__extra: what only few queries carry */
+    uint16_t payload;   /* octets the client takes */
+    uint16_t cookie_at; /* offset of the option's data in the packet, with DNS__EXTRA_COOKIE */
+    uint8_t cookie_len;
     uint8_t ecs_family, ecs_source;
     uint8_t ecs_addr[16];
     uint8_t

@@ -20,7 +20,14 @@
 
 enum { FLAG_QR = 0x8000, FLAG_AA = 0x0400, FLAG_TC = 0x0200, FLAG_RD = 0x0100, FLAG_CD = 0x0010 };
 enum { RCODE_YXDOMAIN = 6 };
-enum { EDE_OTHER = 0, EDE_INVALID_DATA = 24, EDE_NOT_AUTHORITATIVE = 20 };
+enum { RCODE_BADCOOKIE = 23 };
+enum {
+    EDE_OTHER = 0,
+    EDE_PROHIBITED = 18,
+    EDE_NOT_AUTHORITATIVE = 20,
+    EDE_NOT_SUPPORTED = 21,
+    EDE_INVALID_DATA = 24
+};
 
 /* Counters have one writer; readers may be on other threads. */
 #define DNS__COUNT(a, which, by) \
@@ -48,6 +55,7 @@ struct dns__compose {
     struct dns__trail *trail;
     int ede; /* -1 = none */
     bool referral, nodata;
+    bool no_options;       /* no room for any but ECS */
     uint8_t cookie;        /* enum dns__cookie; with q->extra */
     struct dns_tsig *tsig; /* the answer gets a signature record; NULL = none */
     const struct dns_settings *settings;
@@ -101,8 +109,8 @@ bool dns__put_dynamic(struct dns__compose *c, const struct dns_set *set, unsigne
 
 /* Octets to leave free for OPT and its options, those that may be left out not among them. */
 unsigned dns__opt_bytes(const struct dns_query *q);
-/* Limits the rate, appends OPT when the query had one, writes the header, signs, counts. Returns the
- * answer's octets, 0 = send nothing. room: all there is but for the signature. */
+/* Appends OPT when the query had one, writes the header, signs, counts. Returns the answer's
+ * octets, 0 = send nothing. room: all there is but for the signature. */
 size_t dns__finish(struct dns__compose *c, size_t room);
 
 #endif

@@ -1,18 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Reads a query: header, question, EDNS(0) with client subnet. Whatever bytes come, the outcome is
- * an RCODE to send, a query to answer, or silence (RFC 1035 4.1, 6891 6, 7871 6 and 7.1, 8906,
- * 9619).
+ * Reads a query: header, question, EDNS(0) with client subnet and what else few queries carry.
+ * Whatever bytes come, the outcome is an RCODE to send, a query to answer, or silence (RFC
+ * 1035 4.1, 1996 3, 6891 6, 7871 6 and 7.1, 7873 5.2, 8906, 9619). A signature is only found here;
+ * dns/extra.c checks it.
  */
 #include "dns/answer.h"
+#include "dns/cookie.h"
+#include "dns/extra.h"
 #include "dns/leaf.h"
 #include "dns/rr.h"
 #include "dns/steer_int.h"
 
 #define DROP (-1)
 
-enum { EDNS_OPTION_ECS = 8 };
-enum { FLAG_QR = 0x8000 };
+enum {
+    EDNS_OPTION_NSID = 3,
+    EDNS_OPTION_ECS = 8,
+    EDNS_OPTION_COOKIE = 10,
+    EDNS_OPTION_KEEPALIVE = 11,
+    EDNS_OPTION_PADDING = 12
+};
 
 /* Lowers ASCII letters, eight octets at a time; length octets are below 'A' and stay. (RFC 4343;
  * SWAR) */
@@ -30,7 +38,8 @@ static void lower_words(uint8_t *p, unsigned len)
 }
 
 /* The question at packet + 12. Returns the offset behind it, 0 when it is malformed. */
-static unsigned read_question(struct dns_query *q, const uint8_t *packet, unsigned len)
+static inline __attribute__((always_inline)) unsigned
+read_question(struct dns_query *q, const uint8_t *packet, unsigned len)
 {
     unsigned at = 12, labels = 0;
 
@@ -85,6 +94,36 @@ static bool read_ecs(struct dns_query *q, const uint8_t *data, unsigned len)
     return true;
 }
 
+/* Any other option than ECS; n octets at packet + at. Unknown ones are ignored (RFC 6891 6.1.2).
+ * Returns an RCODE. */
+static __attribute__((noinline)) int read_option(struct dns_query *q, unsigned code, unsigned at,
+                                                 unsigned n)
+{
+    switch (code) {
+    case EDNS_OPTION_NSID:
+        q->extra |= DNS__EXTRA_NSID;
+        break;
+    case EDNS_OPTION_COOKIE:
+        if (!dns_cookie_length_legal(n))
+            return DNS_RCODE_FORMERR;
+        if ((q->extra & DNS__EXTRA_COOKIE) != 0)
+            break; /* the first counts */
+        q->extra |= DNS__EXTRA_COOKIE;
+        q->cookie_at = (uint16_t)at;
+        q->cookie_len = (uint8_t)n;
+        break;
+    case EDNS_OPTION_KEEPALIVE:
+        q->extra |= DNS__EXTRA_KEEPALIVE;
+        break;
+    case EDNS_OPTION_PADDING:
+        q->extra |= DNS__EXTRA_PADDING;
+        break;
+    default:
+        break;
+    }
+    return DNS_RCODE_NOERROR;
+}
+
 /* The OPT record whose type stands at packet + at; its owner was the root. Returns an RCODE. */
 static int read_opt(struct dns_query *q, const uint8_t *packet, unsigned at, unsigned rdlen)
 {
@@ -105,8 +144,12 @@ static int read_opt(struct dns_query *q, const uint8_t *packet, unsigned at, uns
         o += 4;
         if (end - o < n)
             return DNS_RCODE_FORMERR;
-        if (code == EDNS_OPTION_ECS && !read_ecs(q, opt + o, n)) {
-            q->ecs = false;
+        if (code == EDNS_OPTION_ECS) {
+            if (!read_ecs(q, opt + o, n)) {
+                q->ecs = false;
+                return DNS_RCODE_FORMERR;
+            }
+        } else if (read_option(q, code, at + o, n) != DNS_RCODE_NOERROR) {
             return DNS_RCODE_FORMERR;
         }
         o += n;
@@ -133,15 +176,16 @@ static unsigned skip_name(const uint8_t *packet, unsigned at, unsigned len)
     return 0;
 }
 
-/* Walks the records behind the question; only OPT in the last section means something. Returns an
- * RCODE. */
-static int read_rest(struct dns_query *q, const uint8_t *packet, unsigned at, unsigned len)
+/* Walks the records behind the question; only OPT and TSIG in the last section mean something (the
+ * hint that a NOTIFY may bring does not). Returns an RCODE. */
+static inline __attribute__((always_inline)) int
+read_rest(struct dns_query *q, const uint8_t *packet, unsigned at, unsigned len)
 {
     unsigned answers = dns_get16(packet + 6), authority = dns_get16(packet + 8);
     unsigned total = answers + authority + dns_get16(packet + 10);
     int rcode = DNS_RCODE_NOERROR;
 
-    if (answers != 0)
+    if (answers != 0 && (q->extra & DNS__EXTRA_NOTIFY) == 0)
         return DNS_RCODE_FORMERR;
     for (unsigned i = 0; i < total; i++) {
         unsigned owner = at;
@@ -152,32 +196,21 @@ static int read_rest(struct dns_query *q, const uint8_t *packet, unsigned at, un
         if (at + 10 + rdlen > len)
             return DNS_RCODE_FORMERR;
         if (type == DNS_TYPE_OPT) {
-            if (i < authority || packet[owner] != 0)
+            if (i < answers + authority || packet[owner] != 0)
                 return DNS_RCODE_FORMERR;
             int rc = read_opt(q, packet, at, rdlen);
             rcode = rcode == DNS_RCODE_NOERROR || rc == DNS_RCODE_FORMERR ? rc : rcode;
+        } else if (type == DNS_TYPE_TSIG) {
+            q->extra |= DNS__EXTRA_TSIG;
         }
         at += 10 + rdlen;
     }
     return at == len ? rcode : DNS_RCODE_FORMERR;
 }
 
-static int read_packet(struct dns_query *q, const uint8_t *packet, unsigned len)
+/* What may be asked, of a message that is well formed. Returns an RCODE. */
+static int judge_question(struct dns_query *q)
 {
-    if (len < 12 || (packet[2] & 0x80) != 0)
-        return DROP; /* too short to answer, or itself an answer: loops */
-    if ((packet[2] >> 3 & 15) != DNS_OPCODE_QUERY)
-        return DNS_RCODE_NOTIMP;
-    if (dns_get16(packet + 4) != 1)
-        return DNS_RCODE_FORMERR;
-    unsigned at = read_question(q, packet, len);
-    if (at == 0) {
-        q->qname_len = 0;
-        return DNS_RCODE_FORMERR;
-    }
-    int rcode = read_rest(q, packet, at, len);
-    if (rcode != DNS_RCODE_NOERROR)
-        return rcode;
     switch (q->qtype) {
     case DNS_TYPE_OPT:
     case DNS_TYPE_TSIG:
@@ -189,8 +222,55 @@ static int read_packet(struct dns_query *q, const uint8_t *packet, unsigned len)
     case DNS_TYPE_IXFR:
         return DNS_RCODE_REFUSED;
     default:
-        return q->qclass == DNS_CLASS_IN ? DNS_RCODE_NOERROR : DNS_RCODE_REFUSED;
+        break;
     }
+    if (q->qclass == DNS_CLASS_IN)
+        return DNS_RCODE_NOERROR;
+    if (q->qclass != DNS_CLASS_CH)
+        return DNS_RCODE_REFUSED;
+    q->extra |= DNS__EXTRA_CHAOS;
+    return DNS_RCODE_NOERROR;
+}
+
+/* What is no plain query: NOTIFY, a query for a cookie alone (RFC 7873 5.4), other opcodes. Apart,
+ * so that plain queries do not pay for it. */
+static __attribute__((noinline)) int read_odd(struct dns_query *q, const uint8_t *packet,
+                                              unsigned len)
+{
+    unsigned opcode = packet[2] >> 3 & 15, questions = dns_get16(packet + 4), at = 12;
+
+    if (opcode != DNS_OPCODE_QUERY && opcode != DNS_OPCODE_NOTIFY)
+        return DNS_RCODE_NOTIMP;
+    q->extra = opcode == DNS_OPCODE_NOTIFY ? DNS__EXTRA_NOTIFY : DNS__EXTRA_BARE;
+    if (opcode == DNS_OPCODE_NOTIFY || questions != 0)
+        at = questions == 1 ? read_question(q, packet, len) : 0;
+    if (at == 0) {
+        q->qname_len = 0;
+        return DNS_RCODE_FORMERR;
+    }
+    int rcode = read_rest(q, packet, at, len);
+    if (rcode != DNS_RCODE_NOERROR)
+        return rcode;
+    bool good = opcode == DNS_OPCODE_NOTIFY ? q->qtype == DNS_TYPE_SOA && q->qclass == DNS_CLASS_IN
+                                            : (q->extra & DNS__EXTRA_COOKIE) != 0;
+    return good ? DNS_RCODE_NOERROR : DNS_RCODE_FORMERR;
+}
+
+static int read_packet(struct dns_query *q, const uint8_t *packet, unsigned len)
+{
+    if (len < 12 || (packet[2] & 0x80) != 0)
+        return DROP; /* too short to answer, or itself an answer: loops */
+    if ((packet[2] >> 3 & 15) != DNS_OPCODE_QUERY || dns_get16(packet + 4) != 1)
+        return read_odd(q, packet, len);
+    unsigned at = read_question(q, packet, len);
+    if (at == 0) {
+        q->qname_len = 0;
+        return DNS_RCODE_FORMERR;
+    }
+    int rcode = read_rest(q, packet, at, len);
+    if (rcode != DNS_RCODE_NOERROR)
+        return rcode;
+    return judge_question(q);
 }
 
 static void find_zone(struct dns_query *q, const struct dns_view *view)
@@ -219,6 +299,7 @@ void dns_query_prepare(struct dns_query *q, const struct dns_view *view, const u
     q->qname_len = 0;
     q->qtype = 0;
     q->edns = q->dnssec_ok = q->ecs = false;
+    q->extra = 0;
     q->payload = 512;
     q->zone = NULL;
     q->node = NULL;
@@ -227,7 +308,8 @@ void dns_query_prepare(struct dns_query *q, const struct dns_view *view, const u
     q->rcode = (int16_t)read_packet(q, packet, q->packet_len);
     if (q->rcode >= 0)
         q->flags = dns_get16(packet + 2);
-    if (q->rcode == DNS_RCODE_NOERROR && view != NULL)
+    if (q->rcode == DNS_RCODE_NOERROR && view != NULL &&
+        (q->extra & (DNS__EXTRA_CHAOS | DNS__EXTRA_BARE)) == 0)
         find_zone(q, view);
 }
 

@@ -5,6 +5,7 @@
  */
 #include "dns/server.h"
 
+#include "dns/rrl.h"
 #include "dns/server_int.h"
 #include "gtm/base/mem.h"
 #include "gtm/base/rcu.h"
@@ -13,6 +14,8 @@
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
+
+#define RRL_ROWS 262144 /* networks and kinds of answer that are told apart; 8 octets each */
 
 /* ---- old views ---- */
 
@@ -78,19 +81,23 @@ struct dns_server *dns_server_new(const struct dns_server_opts *opts, struct gtm
 {
     struct gtm_error local = {0};
     struct dns_server *s = gtm_calloc(1, sizeof(*s));
+    struct dns_rrl *rrl = dns_rrl_new(RRL_ROWS);
+    bool memory = s != NULL && rrl != NULL;
 
     if (err == NULL)
         err = &local;
-    if (s == NULL || opts->listen_count == 0) {
-        gtm_error_set(err, s == NULL ? GTM_ENOMEM : GTM_EINVAL, "no %s",
-                      s == NULL ? "memory for a server" : "address to listen on");
+    if (!memory || opts->listen_count == 0) {
+        gtm_error_set(err, memory ? GTM_EINVAL : GTM_ENOMEM, "no %s",
+                      memory ? "address to listen on" : "memory for a server");
         for (size_t i = 0; i < opts->inherited_count; i++)
             close(opts->inherited[i]);
+        dns_rrl_free(rrl);
         gtm_free(s);
         return NULL;
     }
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->wake, NULL);
+    s->rrl = rrl;
     if (dns__server_open(s, opts, err) != 0) {
         dns_server_free(s);
         return NULL;
@@ -206,6 +213,7 @@ void dns_server_free(struct dns_server *server)
     gtm_free(server->ports);
     gtm_free(server->tls_ports);
     gtm_free(server->sockets);
+    dns_rrl_free(server->rrl);
     pthread_cond_destroy(&server->wake);
     pthread_mutex_destroy(&server->lock);
     gtm_free(server);

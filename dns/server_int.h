@@ -30,6 +30,7 @@ struct dns_server {
     size_t listen_count, tls_count;
     struct dns_socket *sockets; /* all that are bound; workers and stream own them */
     size_t sockets_count;
+    struct dns_rrl *rrl; /* all UDP workers' */
     struct dns_udp_worker **udp;
     size_t udp_count;
     struct dns_stream *stream;

@@ -76,7 +76,7 @@ static int add_worker(struct opening *o, int fd, bool wildcard, unsigned nth,
 {
     struct dns_server *s = o->server;
     struct dns_udp_opts opts = {
-        .fd = fd, .cpu = nth_cpu(nth), .wildcard = wildcard, .view = &s->view};
+        .fd = fd, .cpu = nth_cpu(nth), .wildcard = wildcard, .view = &s->view, .rrl = s->rrl};
     struct dns_udp_worker *w = dns_udp_worker_new(&opts, o->err);
 
     if (w == NULL)

@@ -6,6 +6,7 @@
  */
 #include "dns/udp.h"
 
+#include "dns/proxy.h"
 #include "gtm/base/mem.h"
 #include "gtm/base/rcu.h"
 
@@ -19,8 +20,9 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#define BATCH      64
-#define RX_BYTES   1536 /* no honest query is longer; what is cut off is malformed */
+#define BATCH 64
+#define RX_BYTES \
+    2048 /* no honest query is longer, a proxy's header included; what is cut off is malformed */
 #define TX_BYTES   1280 /* ≥ DNS_UDP_PAYLOAD_MAX */
 #define CMSG_BYTES 64
 #define WAKE_MS    100
@@ -98,14 +100,40 @@ static void queue_out(struct dns_udp_worker *w, unsigned n, unsigned i, size_t l
     }
 }
 
+/* From a proxy: the client is who its header says, and the query stands behind it. A datagram
+ * without a header is made one that is dropped. */
+static void prepare_proxied(struct dns_udp_worker *w, const struct dns_view *view, unsigned i)
+{
+    const struct dns_settings *s = dns_view_settings(view);
+    struct dns_client *client = &w->clients[i];
+    const uint8_t *rx = w->slots[i].rx;
+    size_t len = w->in[i].msg_len, header = 0;
+
+    if (dns_networks_have(s->proxy, s->proxy_count, client->family, client->addr)) {
+        enum dns_proxy_result r = dns_proxy_read(rx, len, true, client, &header);
+        if (r != DNS_PROXY_CLIENT && r != DNS_PROXY_LOCAL) {
+            uint64_t *refused = &w->answerer.counters.n[DNS_CNT_PROXY_REFUSED];
+            __atomic_store_n(refused, *refused + 1, __ATOMIC_RELAXED);
+            header = len;
+        }
+    }
+    dns_query_prepare(&w->queries[i], view, rx + header, len - header);
+}
+
 static unsigned answer_batch(struct dns_udp_worker *w, const struct dns_view *view, unsigned count)
 {
     unsigned n = 0;
+    bool proxied = view != NULL && dns_view_settings(view)->proxy_count > 0;
 
-    for (unsigned i = 0; i < count; i++)
-        dns_query_prepare(&w->queries[i], view, w->slots[i].rx, w->in[i].msg_len);
+    dns_answerer_tick(&w->answerer);
     for (unsigned i = 0; i < count; i++)
         client_of(&w->slots[i].peer, &w->clients[i]);
+    for (unsigned i = 0; i < count; i++) {
+        if (__builtin_expect(proxied, 0))
+            prepare_proxied(w, view, i);
+        else
+            dns_query_prepare(&w->queries[i], view, w->slots[i].rx, w->in[i].msg_len);
+    }
     if (count > 1) {
         for (unsigned i = 0; i < count; i++)
             dns_query_locate(&w->queries[i]);
@@ -195,6 +223,7 @@ struct dns_udp_worker *dns_udp_worker_new(const struct dns_udp_opts *opts, struc
     }
     gtm_rand_seed_os(&seed);
     dns_answerer_init(&w->answerer, gtm_rand_next(&seed));
+    w->answerer.rrl = opts->rrl;
     atomic_init(&w->stop, false);
     atomic_init(&w->running, false);
     set_up(w);

@@ -18,6 +18,7 @@ struct dns_udp_opts {
     int cpu;       /* core to pin to, -1 = none */
     bool wildcard; /* bound to no particular address: answers leave from where the query came in */
     struct dns_view **view; /* the server's published pointer */
+    struct dns_rrl *rrl;    /* the server's; NULL = rates are never limited */
 };
 /* NULL on failure; then fd is closed. */
 struct dns_udp_worker *dns_udp_worker_new(const struct dns_udp_opts *opts, struct gtm_error *err);

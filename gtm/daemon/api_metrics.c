@@ -100,13 +100,15 @@ static void add_dns_counters(struct gtm_metrics *m, const struct dns_counters *c
     static const struct {
         enum dns_counter counter;
         const char *word;
-    } rcodes[] = {{DNS_CNT_NOERROR, "noerror"},   {DNS_CNT_FORMERR, "formerr"},
-                  {DNS_CNT_SERVFAIL, "servfail"}, {DNS_CNT_NXDOMAIN, "nxdomain"},
-                  {DNS_CNT_NOTIMP, "notimp"},     {DNS_CNT_REFUSED, "refused"},
-                  {DNS_CNT_BADVERS, "badvers"}};
+    } rcodes[] = {{DNS_CNT_NOERROR, "noerror"},    {DNS_CNT_FORMERR, "formerr"},
+                  {DNS_CNT_SERVFAIL, "servfail"},  {DNS_CNT_NXDOMAIN, "nxdomain"},
+                  {DNS_CNT_NOTIMP, "notimp"},      {DNS_CNT_REFUSED, "refused"},
+                  {DNS_CNT_NOTAUTH, "notauth"},    {DNS_CNT_BADVERS, "badvers"},
+                  {DNS_CNT_BADCOOKIE, "badcookie"}};
     gtm_metrics_family(m, "gtm_dns_requests_total", "counter", "DNS requests received.");
     gtm_metrics_sample(m, (double)c->n[DNS_CNT_UDP], "proto", "udp", NULL);
     gtm_metrics_sample(m, (double)c->n[DNS_CNT_TCP], "proto", "tcp", NULL);
+    gtm_metrics_sample(m, (double)c->n[DNS_CNT_TLS], "proto", "tls", NULL);
     gtm_metrics_family(m, "gtm_dns_questions_total", "counter", "Questions by type.");
     gtm_metrics_sample(m, (double)c->n[DNS_CNT_TYPE_A], "qtype", "A", NULL);
     gtm_metrics_sample(m, (double)c->n[DNS_CNT_TYPE_AAAA], "qtype", "AAAA", NULL);
@@ -130,6 +132,48 @@ static void add_dns_counters(struct gtm_metrics *m, const struct dns_counters *c
         (double)c->n[DNS_CNT_ECS]);
     one(m, "gtm_dns_response_bytes_total", "counter", "Octets of answers.",
         (double)c->n[DNS_CNT_BYTES_OUT]);
+    one(m, "gtm_dns_chaos_answers_total", "counter", "Answers of class CH.",
+        (double)c->n[DNS_CNT_CHAOS]);
+    one(m, "gtm_dns_proxy_refused_total", "counter",
+        "Datagrams of a proxy without a header that can be read.",
+        (double)c->n[DNS_CNT_PROXY_REFUSED]);
+}
+
+/* Counters that tell two outcomes of one thing apart. */
+static void add_dns_outcomes(struct gtm_metrics *m, const struct dns_counters *c)
+{
+    static const struct {
+        const char *name, *help, *label;
+        enum dns_counter counters[2];
+        const char *words[2];
+    } pairs[] = {
+        {"gtm_dns_cookie_requests_total",
+         "Requests with a DNS cookie.",
+         "cookie",
+         {DNS_CNT_COOKIE_GOOD, DNS_CNT_COOKIE_NEW},
+         {"good", "new"}},
+        {"gtm_dns_tsig_requests_total",
+         "Requests with a transaction signature.",
+         "result",
+         {DNS_CNT_TSIG_GOOD, DNS_CNT_TSIG_BAD},
+         {"good", "bad"}},
+        {"gtm_dns_notify_requests_total",
+         "NOTIFY requests.",
+         "result",
+         {DNS_CNT_NOTIFY_HEEDED, DNS_CNT_NOTIFY_REFUSED},
+         {"heeded", "refused"}},
+        {"gtm_dns_rate_limited_total",
+         "Answers over the rate limit.",
+         "action",
+         {DNS_CNT_RRL_DROPPED, DNS_CNT_RRL_SLIPPED},
+         {"dropped", "slipped"}},
+    };
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        gtm_metrics_family(m, pairs[i].name, "counter", pairs[i].help);
+        for (unsigned k = 0; k < 2; k++)
+            gtm_metrics_sample(m, (double)c->n[pairs[i].counters[k]], pairs[i].label,
+                               pairs[i].words[k], NULL);
+    }
 }
 
 static void add_dns(struct gtm_metrics *m, const struct gtmd *d)
@@ -138,6 +182,7 @@ static void add_dns(struct gtm_metrics *m, const struct gtmd *d)
         struct dns_counters counters;
         dns_server_counters(d->dns, &counters);
         add_dns_counters(m, &counters);
+        add_dns_outcomes(m, &counters);
         one(m, "gtm_dns_tcp_connections", "gauge", "Open TCP connections.",
             dns_server_tcp_clients(d->dns));
     }

@@ -79,8 +79,9 @@ static void add_dns(struct gtm_json *item, const struct gtmd *d)
     if (d->dns)
         dns_server_counters(d->dns, &counters);
     struct gtm_json *one = gtm_json_add_object(item, "dns");
-    gtm_json_add_i64(one, "queries_total",
-                     (int64_t)(counters.n[DNS_CNT_UDP] + counters.n[DNS_CNT_TCP]));
+    gtm_json_add_i64(
+        one, "queries_total",
+        (int64_t)(counters.n[DNS_CNT_UDP] + counters.n[DNS_CNT_TCP] + counters.n[DNS_CNT_TLS]));
     gtm_json_add_num(one, "queries_per_second", gtmd_qps(d));
     gtm_json_add_i64(one, "dropped_total", (int64_t)counters.n[DNS_CNT_DROPPED]);
     gtm_json_add_i64(one, "truncated_total", (int64_t)counters.n[DNS_CNT_TRUNCATED]);

@@ -93,7 +93,8 @@ static void on_second(void *arg)
     if (d->dns)
         dns_server_counters(d->dns, &counters);
     d->queries_at = (d->queries_at + 1) % (GTMD_QPS_SECONDS + 1);
-    d->queries[d->queries_at] = counters.n[DNS_CNT_UDP] + counters.n[DNS_CNT_TCP];
+    d->queries[d->queries_at] =
+        counters.n[DNS_CNT_UDP] + counters.n[DNS_CNT_TCP] + counters.n[DNS_CNT_TLS];
     if (d->queries_filled < GTMD_QPS_SECONDS)
         d->queries_filled++;
     gtm_timer_start(d->second, 1000);

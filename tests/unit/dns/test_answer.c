@@ -363,7 +363,7 @@ static void headers_out_of_order(void **state)
     } edits[] = {
         {2, 0x80, "silence"},                                    /* QR set: answering would loop */
         {2, 0x81, "silence"},        {2, 0x08, "NOTIMPL | | |"}, /* IQUERY */
-        {2, 0x20, "NOTIMPL | | |"},                              /* NOTIFY: no secondary here yet */
+        {2, 0x20, "FORMERR | | |"},                              /* NOTIFY of an address */
         {2, 0x28, "NOTIMPL | | |"},                              /* UPDATE */
         {2, 0x78, "NOTIMPL | | |"},                              /* opcode 15 */
         {5, 0, "FORMERR | | |"},                                 /* QDCOUNT 0 */
