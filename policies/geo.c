@@ -65,6 +65,36 @@ int policy_route(const struct gtm_intent *intent, unsigned part, const struct po
     return -1;
 }
 
+unsigned policy__route_targets(const struct gtm_policy *policy, unsigned out[POLICY_TARGETS_MAX],
+                               bool *ret_more)
+{
+    unsigned count = 0;
+    *ret_more = false;
+    for (size_t i = 0; policy->steer == GTM_STEER_GEO && i < policy->routes_count; i++) {
+        unsigned k = 0;
+        if (!policy->routes[i].has_policy)
+            continue;
+        while (k < count && out[k] != policy->routes[i].policy)
+            k++;
+        if (k < count)
+            continue;
+        if (count == POLICY_TARGETS_MAX) {
+            *ret_more = true;
+            break;
+        }
+        out[count++] = policy->routes[i].policy;
+    }
+    return count;
+}
+
+int policy_route_target(const struct gtm_intent *intent, unsigned part, unsigned n)
+{
+    unsigned targets[POLICY_TARGETS_MAX];
+    bool more;
+    return n < policy__route_targets(&intent->policies[part], targets, &more) ? (int)targets[n]
+                                                                              : -1;
+}
+
 void policy__rank_geo(const struct gtm_intent *intent, unsigned part,
                       const struct policy_place *place, struct policy_regions *ret)
 {
@@ -72,6 +102,14 @@ void policy__rank_geo(const struct gtm_intent *intent, unsigned part,
     struct policy_regionset here;
     int at = policy_route(intent, part, place);
     policy__pool_regions(&intent->pools[policy->pool], &here);
+    if (at >= 0 && policy->routes[at].has_policy) {
+        unsigned targets[POLICY_TARGETS_MAX], n = 0;
+        bool more;
+        unsigned count = policy__route_targets(policy, targets, &more);
+        while (n < count && targets[n] != policy->routes[at].policy)
+            n++;
+        ret->region[ret->count++] = (uint16_t)(POLICY_TARGET_BIT | n);
+    }
     for (size_t r = 0; at >= 0 && r < policy->routes[at].regions_count; r++)
         policy__append(ret, &here, policy->routes[at].regions[r]);
     policy__append_default(intent, policy, &here, ret);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The preference of `nearest`: regions by great-circle distance. Pure; see policy.h.
+ * The preference of `nearest`: regions by great-circle distance; and of `latency`, which prefers
+ * measured times and needs distances for what nobody measured. Pure; see policy.h.
  */
+#include "policies/latency.h"
 #include "policies/policy_int.h"
 
 #include <string.h>
@@ -45,4 +47,18 @@ void policy__rank_nearest(const struct gtm_intent *intent, const struct gtm_poli
             policy__append(ret, &here, best[i].region);
     }
     policy__append_default(intent, policy, &here, ret);
+}
+
+void policy__rank_latency(const struct gtm_intent *intent, const struct gtm_policy *policy,
+                          const struct policy_place *place, struct policy_regions *ret)
+{
+    struct policy_regionset here;
+    const struct policy_regions *order =
+        place->latency && place->routes_count > 0
+            ? policy_latency_order(place->latency, place->routes[place->routes_count - 1])
+            : NULL; /* the greatest label: the longest network */
+    policy__pool_regions(&intent->pools[policy->pool], &here);
+    for (unsigned i = 0; order && i < order->count; i++)
+        policy__append(ret, &here, order->region[i]);
+    policy__rank_nearest(intent, policy, place->loc, ret);
 }

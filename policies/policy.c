@@ -5,6 +5,7 @@
  */
 #include "gtm/base/mem.h"
 #include "policies/policy_int.h"
+#include "policies/sticky.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@
 const char *policy_mode_word(enum policy_mode mode)
 {
     static const char *const words[POLICY_MODE_COUNT] = {
-        "normal", "backup", "last_good", "fail_open", "fail_closed", "nodata", "inactive"};
+        "normal", "backup", "held", "last_good", "fail_open", "fail_closed", "nodata", "inactive"};
     return (unsigned)mode < POLICY_MODE_COUNT ? words[mode] : "?";
 }
 
@@ -33,6 +34,12 @@ static bool visit(const struct gtm_intent *intent, unsigned policy, unsigned dep
         if (p->to[i].kind == GTM_TARGET_POLICY &&
             !visit(intent, p->to[i].index, depth + 1, fn, ctx))
             return false;
+    unsigned targets[POLICY_TARGETS_MAX];
+    bool more;
+    unsigned count = policy__route_targets(p, targets, &more);
+    for (unsigned n = 0; n < count; n++)
+        if (!visit(intent, targets[n], depth + 1, fn, ctx))
+            return false;
     return !p->has_backup || p->backup.kind != GTM_TARGET_POLICY ||
            visit(intent, p->backup.index, depth + 1, fn, ctx);
 }
@@ -40,14 +47,9 @@ static bool visit(const struct gtm_intent *intent, unsigned policy, unsigned dep
 struct check {
     const struct gtm_intent *intent;
     struct policy_parts parts;
-    size_t ways, parts_seen;
-    bool deep, poolless;
+    size_t ways, parts_seen, buckets;
+    bool deep, poolless, fanned;
 };
-
-static bool is_geographic(enum gtm_steer steer)
-{
-    return steer == GTM_STEER_NEAREST || steer == GTM_STEER_GEO;
-}
 
 static bool check_one(void *ctx, unsigned policy, unsigned depth)
 {
@@ -56,7 +58,15 @@ static bool check_one(void *ctx, unsigned policy, unsigned depth)
     c->deep |= depth >= POLICY_DEPTH_MAX;
     c->poolless |= p->steer != GTM_STEER_WEIGHTED && !p->has_pool;
     c->ways += 1 + p->to_count;
-    if (is_geographic(p->steer)) {
+    if (policy__is_geographic(p->steer) || p->steer == GTM_STEER_FAILOVER)
+        c->ways += POLICY_PATH_MAX - 1; /* when it sheds */
+    if (p->steer == GTM_STEER_STICKY && p->has_pool)
+        c->buckets += policy_buckets(c->intent->pools[p->pool].endpoints_count);
+    unsigned targets[POLICY_TARGETS_MAX];
+    bool more;
+    c->ways += policy__route_targets(p, targets, &more);
+    c->fanned |= more;
+    if (policy__is_geographic(p->steer)) {
         size_t i = 0;
         while (i < c->parts.count && c->parts.policy[i] != policy)
             i++;
@@ -81,10 +91,17 @@ int policy_check(const struct gtm_intent *intent, unsigned policy, struct gtm_er
     if (c.ways > POLICY_OPTIONS_MAX)
         return gtm_error_set(err, GTM_ELIMIT, "policy %s leads to more than %d targets", name,
                              POLICY_OPTIONS_MAX);
+    if (c.fanned)
+        return gtm_error_set(err, GTM_ELIMIT,
+                             "the routes of policy %s lead to more than %d policies", name,
+                             POLICY_TARGETS_MAX);
+    if (c.buckets > POLICY_BUCKETS_MAX)
+        return gtm_error_set(err, GTM_ELIMIT, "policy %s has too many sticky policies below it",
+                             name);
     if (c.parts_seen > 0)
         return gtm_error_set(err, GTM_ELIMIT,
-                             "policy %s has more than %d nearest or geo policies below it", name,
-                             POLICY_PARTS_MAX);
+                             "policy %s has more than %d nearest, geo or latency policies below it",
+                             name, POLICY_PARTS_MAX);
     return GTM_OK;
 }
 
@@ -130,6 +147,8 @@ void policy_rank(const struct gtm_intent *intent, unsigned part, const struct po
     *ret = (struct policy_regions){.count = 0};
     if (p->steer == GTM_STEER_NEAREST)
         policy__rank_nearest(intent, p, place->loc, ret);
+    else if (p->steer == GTM_STEER_LATENCY)
+        policy__rank_latency(intent, p, place, ret);
     else
         policy__rank_geo(intent, part, place, ret);
 }
@@ -138,18 +157,11 @@ void policy_look(const struct policy_env *env, unsigned policy, const struct pol
                  struct policy_look *ret)
 {
     enum policy__level level = policy__decide(env, policy, &ret->mode);
-    bool answers = ret->mode <= POLICY_FAIL_OPEN;
-    struct policy_usable u;
     for (size_t i = 0; i < parts->count; i++) {
-        unsigned pool = env->intent->policies[parts->policy[i]].pool;
-        ret->usable[i] = (struct policy_regionset){{0}};
-        u.count = 0;
-        if (answers)
-            policy__pool_usable(env, pool, level, &u);
-        for (size_t e = 0; e < u.count; e++) {
-            unsigned r = env->intent->pools[pool].endpoints[u.endpoints[e]].region;
-            ret->usable[i].bits[r / 64] |= UINT64_C(1) << (r % 64);
-        }
+        if (ret->mode <= POLICY_FAIL_OPEN)
+            policy__look_part(env, parts->policy[i], level, &ret->part[i]);
+        else
+            ret->part[i] = (struct policy_part_look){.targets = {0}};
     }
 }
 
@@ -174,10 +186,17 @@ static void say_policy(const struct policy__walk *walk, unsigned policy)
     int at =
         snprintf(text, sizeof(text), "policy %s steers %s%s%s", p->name, gtm_steer_words[p->steer],
                  p->has_pool ? " over pool " : "", p->has_pool ? intent->pools[p->pool].name : "");
-    for (unsigned i = 0; list && i < list->count && at < (int)sizeof(text); i++)
-        at += snprintf(text + at, sizeof(text) - (size_t)at, "%s%s",
+    for (unsigned i = 0; list && i < list->count && at < (int)sizeof(text); i++) {
+        unsigned r = list->region[i];
+        int target = r & POLICY_TARGET_BIT
+                         ? policy_route_target(intent, policy, r & ~POLICY_TARGET_BIT)
+                         : -1;
+        at += snprintf(text + at, sizeof(text) - (size_t)at, "%s%s%s",
                        i == 0 ? "; this client's regions in order: " : ", ",
-                       intent->regions[list->region[i]].name);
+                       target >= 0 ? "policy " : "",
+                       target >= 0 ? intent->policies[target].name
+                                   : intent->regions[r & ~POLICY_TARGET_BIT].name);
+    }
     policy__say(walk->env, "%s", text);
 }
 
@@ -199,11 +218,15 @@ void policy__resolve(struct policy__walk *walk, unsigned policy, double share)
     switch (p->steer) {
     case GTM_STEER_NEAREST:
     case GTM_STEER_GEO:
+    case GTM_STEER_LATENCY:
     case GTM_STEER_FAILOVER:
         policy__from_region(walk, policy, list_of(walk, policy), share);
         break;
     case GTM_STEER_WEIGHTED:
         policy__from_targets(walk, policy, share);
+        break;
+    case GTM_STEER_STICKY:
+        policy__from_buckets(walk, policy, share);
         break;
     default:
         policy__from_all(walk, policy, share);
@@ -215,6 +238,12 @@ static void say_mode(const struct policy_env *env, unsigned policy, enum policy_
 {
     const struct gtm_policy *p = &env->intent->policies[policy];
     switch (mode) {
+    case POLICY_HELD:
+        policy__say(env,
+                    "nothing of policy %s serves but what is held back after a recovery: that "
+                    "answers rather than what is down",
+                    p->name);
+        break;
     case POLICY_LAST_GOOD:
         policy__say(env, "nothing of policy %s serves; last_good: those that served last answer",
                     p->name);
@@ -230,16 +259,8 @@ static void say_mode(const struct policy_env *env, unsigned policy, enum policy_
         policy__say(env, "nothing of policy %s serves; fail_closed: SERVFAIL", p->name);
         break;
     case POLICY_NODATA:
-        policy__say(env, "no endpoint of policy %s has an IPv%c address: NODATA", p->name,
-                    env->family == GTM_FAMILY_V4 ? '4' : '6');
-        break;
-    case POLICY_INACTIVE:
-        if (gtm_steer_active(p->steer))
-            policy__say(env, "policy %s has nothing but policies that are not active yet: SERVFAIL",
-                        p->name);
-        else
-            policy__say(env, "policy %s steers %s, which is not active yet: SERVFAIL", p->name,
-                        gtm_steer_words[p->steer]);
+        policy__say(env, "no endpoint of policy %s has an %s: NODATA", p->name,
+                    policy__family_text(env->family));
         break;
     default:
         break;
@@ -253,13 +274,29 @@ static void say_all_skipped(const struct policy_env *env, unsigned policy)
         policy__say_skipped(env, p->pool, POLICY_LEVEL_SERVING);
 }
 
+/* Whole weights, in full units where shares allow it (so that a choice without any ramp looks the
+ * same whatever the scale is); buckets where they are now, as their array no longer grows. */
+static void finish_option(struct policy_choice *choice, struct policy_option *o)
+{
+    struct policy_member *members = &choice->members[o->first];
+    double weight = round(o->share * WEIGHT_SCALE);
+    bool full = true;
+    o->weight = weight < 1 ? 1 : (uint32_t)weight;
+    for (size_t i = 0; i < o->count; i++)
+        full &= members[i].weight % GTM_SHARE_FULL == 0;
+    for (size_t i = 0; full && i < o->count; i++)
+        members[i].weight /= GTM_SHARE_FULL;
+    if (o->buckets_count > 0)
+        o->buckets = &choice->buckets[o->buckets_first];
+}
+
 int policy_choose(const struct policy_env *env, unsigned policy, const struct policy_class *class_,
                   struct policy_choice *ret)
 {
     struct policy__walk walk = {.env = env, .class_ = class_, .choice = ret};
-    ret->options_count = ret->members_count = 0;
+    ret->options_count = ret->members_count = ret->buckets_count = 0;
     walk.level = policy__decide(env, policy, &ret->mode);
-    if (ret->mode >= POLICY_LAST_GOOD)
+    if (ret->mode >= POLICY_HELD)
         say_mode(env, policy, ret->mode);
     if (ret->mode > POLICY_FAIL_OPEN) {
         if (ret->mode == POLICY_FAIL_CLOSED)
@@ -271,10 +308,8 @@ int policy_choose(const struct policy_env *env, unsigned policy, const struct po
         walk.rc = GTM_ESTATE; /* cannot happen: the level was decided because something is there */
     if (walk.rc != GTM_OK)
         ret->options_count = ret->members_count = 0;
-    for (size_t i = 0; i < ret->options_count; i++) {
-        double weight = round(ret->options[i].share * WEIGHT_SCALE);
-        ret->options[i].weight = weight < 1 ? 1 : (uint32_t)weight;
-    }
+    for (size_t i = 0; i < ret->options_count; i++)
+        finish_option(ret, &ret->options[i]);
     return walk.rc;
 }
 
@@ -282,5 +317,6 @@ void policy_choice_fini(struct policy_choice *choice)
 {
     gtm_free(choice->options);
     gtm_free(choice->members);
+    gtm_free(choice->buckets);
     *choice = (struct policy_choice){.mode = POLICY_NORMAL};
 }

@@ -11,6 +11,7 @@
  * fails open while its neighbour serves. */
 enum policy__level {
     POLICY_LEVEL_SERVING = 0, /* endpoints that serve */
+    POLICY_LEVEL_HELD,        /* that would, but are held back */
     POLICY_LEVEL_LAST_GOOD,   /* that served last, and no operator took out */
     POLICY_LEVEL_OPEN,        /* all that no operator took out */
     POLICY_LEVEL_DRAINED,     /* drained ones: they most likely still work */
@@ -43,9 +44,21 @@ bool policy__any(const struct policy_env *env, unsigned policy, enum policy__lev
 bool policy__target_any(const struct policy_env *env, const struct gtm_target *target,
                         enum policy__level level);
 
-/* nearest.c, geo.c: appends to ret. */
+/* What the part can answer with at the level. */
+void policy__look_part(const struct policy_env *env, unsigned part, enum policy__level level,
+                       struct policy_part_look *ret);
+/* The distinct policies that the routes of a geo policy lead to, as they are first met (none of
+ * another steer); *ret_more when there are more than that. Returns how many. */
+unsigned policy__route_targets(const struct gtm_policy *policy, unsigned out[POLICY_TARGETS_MAX],
+                               bool *ret_more);
+/* Any policy behind the routes of a geo policy at the level? */
+bool policy__routes_any(const struct policy_env *env, unsigned policy, enum policy__level level);
+
+/* nearest.c, geo.c, latency_rank.c: appends to ret. */
 void policy__rank_nearest(const struct gtm_intent *intent, const struct gtm_policy *policy,
                           const struct gtm_location *loc, struct policy_regions *ret);
+void policy__rank_latency(const struct gtm_intent *intent, const struct gtm_policy *policy,
+                          const struct policy_place *place, struct policy_regions *ret);
 void policy__rank_geo(const struct gtm_intent *intent, unsigned part,
                       const struct policy_place *place, struct policy_regions *ret);
 
@@ -57,18 +70,28 @@ void policy__append(struct policy_regions *list, const struct policy_regionset *
 /* `order`, then declaration. */
 void policy__append_default(const struct gtm_intent *intent, const struct gtm_policy *policy,
                             const struct policy_regionset *set, struct policy_regions *list);
-/* One option: the usable endpoints of the first region that has any. list NULL = default order. */
+/* One option: the usable endpoints of the first region that has any; more when it sheds; or the
+ * policy that a route leads to. list NULL = default order. */
 void policy__from_region(struct policy__walk *walk, unsigned policy,
                          const struct policy_regions *list, double share);
 
 /* multivalue.c */
 /* One option: `answers` of all usable endpoints. */
 void policy__from_all(struct policy__walk *walk, unsigned policy, double share);
+/* A balanced weight counts for the policy's own pool; POLICY__NO_POLICY = no policy's. */
+#define POLICY__NO_POLICY SIZE_MAX
 /* One option of a pool that stands by itself (a target or a backup). */
 void policy__from_pool(struct policy__walk *walk, unsigned pool, unsigned answers, double share);
 /* Opens an option; members follow. */
 void policy__option(struct policy__walk *walk, double share, unsigned answers);
-void policy__member(struct policy__walk *walk, unsigned pool, unsigned endpoint, bool standby);
+void policy__member(struct policy__walk *walk, size_t policy, unsigned pool, unsigned endpoint,
+                    bool standby);
+/* The part of its full weight that an endpoint takes now, 0 < factor ≤ 1. */
+double policy__factor(const struct policy_env *env, unsigned pool, unsigned endpoint);
+
+/* sticky.c */
+/* One option: all usable endpoints, with buckets. */
+void policy__from_buckets(struct policy__walk *walk, unsigned policy, double share);
 
 /* weighted.c */
 void policy__from_targets(struct policy__walk *walk, unsigned policy, double share);
@@ -80,12 +103,19 @@ const char *policy__target_text(const struct gtm_intent *intent, const struct gt
                                 char out[POLICY_TARGET_TEXT_BYTES]);
 
 /* policy.c */
+/* nearest, geo or latency: what the answer is depends on the client's place. */
+static inline bool policy__is_geographic(enum gtm_steer steer)
+{
+    return steer == GTM_STEER_NEAREST || steer == GTM_STEER_GEO || steer == GTM_STEER_LATENCY;
+}
 /* Adds the options of a policy at the walk's level. */
 void policy__resolve(struct policy__walk *walk, unsigned policy, double share);
 
 /* say.c */
 #define POLICY_SENTENCE_BYTES 400
 void policy__say(const struct policy_env *env, const char *fmt, ...) GTM_PRINTF(2, 3);
+/* "IPv4 address", … */
+const char *policy__family_text(enum gtm_family family);
 /* A sentence for every endpoint of the pool that is not used at the level, with its reason. */
 void policy__say_skipped(const struct policy_env *env, unsigned pool, enum policy__level level);
 

@@ -20,6 +20,8 @@ bool policy__endpoint_at(const struct policy_env *env, unsigned pool, unsigned e
         gtm_states_effective(env->states, pool, endpoint, env->family);
     switch (level) {
     case POLICY_LEVEL_SERVING:
+        return gtm_states_serves(env->states, pool, endpoint, env->family);
+    case POLICY_LEVEL_HELD:
         return gtm_endpoint_serves(state);
     case POLICY_LEVEL_LAST_GOOD:
         return gtm_states_last_good(env->states, pool, endpoint, env->family) &&
@@ -73,13 +75,23 @@ bool policy__target_any(const struct policy_env *env, const struct gtm_target *t
     }
 }
 
+bool policy__routes_any(const struct policy_env *env, unsigned policy, enum policy__level level)
+{
+    unsigned targets[POLICY_TARGETS_MAX];
+    bool more;
+    unsigned count = policy__route_targets(&env->intent->policies[policy], targets, &more);
+    for (unsigned n = 0; n < count; n++)
+        if (policy__any(env, targets[n], level))
+            return true;
+    return false;
+}
+
 bool policy__own_any(const struct policy_env *env, unsigned policy, enum policy__level level)
 {
     const struct gtm_policy *p = &env->intent->policies[policy];
-    if (!gtm_steer_active(p->steer))
-        return false;
     if (p->steer != GTM_STEER_WEIGHTED)
-        return p->has_pool && policy__pool_any(env, p->pool, level);
+        return (p->has_pool && policy__pool_any(env, p->pool, level)) ||
+               policy__routes_any(env, policy, level);
     for (size_t i = 0; i < p->to_count; i++)
         if (policy__target_any(env, &p->to[i], level))
             return true;
@@ -93,7 +105,7 @@ bool policy__any(const struct policy_env *env, unsigned policy, enum policy__lev
         return true;
     /* A family that the policy never had is not down: no reason for its backup. */
     return level == POLICY_LEVEL_SERVING && p->all_down == GTM_ALL_DOWN_BACKUP && p->has_backup &&
-           gtm_steer_active(p->steer) && policy_has_family(env->intent, policy, env->family) &&
+           policy_has_family(env->intent, policy, env->family) &&
            policy__target_any(env, &p->backup, level);
 }
 
@@ -116,7 +128,15 @@ bool policy_has_family(const struct gtm_intent *intent, unsigned policy, enum gt
     const struct gtm_policy *p = &intent->policies[policy];
     if (p->steer != GTM_STEER_WEIGHTED) {
         struct gtm_target own = {.kind = GTM_TARGET_POOL, .index = p->pool};
-        return p->has_pool && target_has_family(intent, &own, family);
+        if (p->has_pool && target_has_family(intent, &own, family))
+            return true;
+        unsigned targets[POLICY_TARGETS_MAX];
+        bool more;
+        unsigned count = policy__route_targets(p, targets, &more);
+        for (unsigned n = 0; n < count; n++)
+            if (policy_has_family(intent, targets[n], family))
+                return true;
+        return false;
     }
     for (size_t i = 0; i < p->to_count; i++)
         if (target_has_family(intent, &p->to[i], family))
@@ -128,9 +148,6 @@ enum policy__level policy__decide(const struct policy_env *env, unsigned policy,
                                   enum policy_mode *ret_mode)
 {
     const struct gtm_policy *p = &env->intent->policies[policy];
-    *ret_mode = POLICY_INACTIVE;
-    if (!gtm_steer_active(p->steer))
-        return POLICY_LEVEL_SERVING;
     *ret_mode = POLICY_NODATA;
     if (!policy_has_family(env->intent, policy, env->family))
         return POLICY_LEVEL_SERVING;
@@ -143,6 +160,9 @@ enum policy__level policy__decide(const struct policy_env *env, unsigned policy,
     *ret_mode = POLICY_FAIL_CLOSED;
     if (p->all_down == GTM_ALL_DOWN_FAIL_CLOSED)
         return POLICY_LEVEL_SERVING;
+    *ret_mode = POLICY_HELD;
+    if (policy__own_any(env, policy, POLICY_LEVEL_HELD))
+        return POLICY_LEVEL_HELD;
     *ret_mode = POLICY_LAST_GOOD;
     if (p->all_down == GTM_ALL_DOWN_LAST_GOOD &&
         policy__own_any(env, policy, POLICY_LEVEL_LAST_GOOD))
@@ -151,7 +171,7 @@ enum policy__level policy__decide(const struct policy_env *env, unsigned policy,
     for (enum policy__level level = POLICY_LEVEL_OPEN; level < POLICY_LEVEL_COUNT; level++)
         if (policy__own_any(env, policy, level))
             return level;
-    *ret_mode = POLICY_INACTIVE; /* only policies that this build cannot steer are below it */
+    *ret_mode = POLICY_NODATA; /* cannot happen: it has an endpoint of the family */
     return POLICY_LEVEL_SERVING;
 }
 
@@ -161,7 +181,6 @@ void policy_usable(const struct policy_env *env, unsigned policy, struct policy_
     enum policy__level level = policy__decide(env, policy, &ret->mode);
     ret->count = 0;
     ret->standby = false;
-    if (p->has_pool && (ret->mode == POLICY_NORMAL || ret->mode == POLICY_LAST_GOOD ||
-                        ret->mode == POLICY_FAIL_OPEN))
+    if (p->has_pool && ret->mode <= POLICY_FAIL_OPEN && ret->mode != POLICY_BACKUP)
         policy__pool_usable(env, p->pool, level, ret);
 }

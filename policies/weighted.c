@@ -33,9 +33,19 @@ void policy__from_target(struct policy__walk *walk, const struct gtm_target *tar
         break;
     case GTM_TARGET_ENDPOINT:
         policy__option(walk, share, 1);
-        policy__member(walk, target->index, target->endpoint, false);
+        policy__member(walk, POLICY__NO_POLICY, target->index, target->endpoint, false);
         break;
     }
+}
+
+/* What a target weighs now: an endpoint that ramps up, drains or is degraded takes less than it is
+ * given here. */
+static double weight_of(const struct policy__walk *walk, const struct gtm_target *target)
+{
+    double weight = target->weight;
+    if (target->kind == GTM_TARGET_ENDPOINT)
+        weight *= policy__factor(walk->env, target->index, target->endpoint);
+    return weight;
 }
 
 void policy__from_targets(struct policy__walk *walk, unsigned policy, double share)
@@ -47,7 +57,7 @@ void policy__from_targets(struct policy__walk *walk, unsigned policy, double sha
     size_t usable = 0;
     for (size_t i = 0; i < p->to_count; i++) {
         if (policy__target_any(walk->env, &p->to[i], walk->level)) {
-            total += p->to[i].weight;
+            total += weight_of(walk, &p->to[i]);
             usable++;
         } else if (walk->env->say) {
             policy__say(walk->env, "%s has nothing usable: its share goes to the others",
@@ -57,7 +67,7 @@ void policy__from_targets(struct policy__walk *walk, unsigned policy, double sha
     for (size_t i = 0; i < p->to_count && walk->rc == GTM_OK; i++) {
         const struct gtm_target *target = &p->to[i];
         /* Targets of weight 0 are standbys: equal among themselves once no other is left. */
-        double part = total > 0 ? target->weight / total : 1.0 / (double)usable;
+        double part = total > 0 ? weight_of(walk, target) / total : 1.0 / (double)usable;
         if (!policy__target_any(walk->env, target, walk->level))
             continue;
         if (part <= 0) {

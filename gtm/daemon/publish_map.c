@@ -74,6 +74,8 @@ static void key_route(struct gtm_buf *key, const struct gtm_route *r)
     gtm_buf_add(key, r->asns, r->asns_count * sizeof(*r->asns));
     key_num(key, (uint32_t)r->regions_count);
     gtm_buf_add(key, r->regions, r->regions_count * sizeof(*r->regions));
+    key_num(key,
+            r->has_policy ? r->policy + 1 : 0); /* which policies are the same, and which not */
 }
 
 static void key_part(struct gtm_buf *key, const struct gtm_intent *intent, unsigned policy)
@@ -81,7 +83,8 @@ static void key_part(struct gtm_buf *key, const struct gtm_intent *intent, unsig
     const struct gtm_policy *p = &intent->policies[policy];
     const struct gtm_pool *pool = &intent->pools[p->pool];
     struct policy_regionset here = {{0}};
-    key_num(key, p->steer);
+    /* without a table times are unknown, so distances rank */
+    key_num(key, p->steer == GTM_STEER_LATENCY ? GTM_STEER_NEAREST : p->steer);
     for (size_t e = 0; e < pool->endpoints_count; e++) {
         unsigned r = pool->endpoints[e].region;
         here.bits[r / 64] |= UINT64_C(1) << (r % 64);
@@ -92,7 +95,7 @@ static void key_part(struct gtm_buf *key, const struct gtm_intent *intent, unsig
             continue;
         key_num(key, r);
         gtm_buf_addc(key, region->has_location ? 1 : 0);
-        if (region->has_location && p->steer == GTM_STEER_NEAREST) {
+        if (region->has_location && p->steer != GTM_STEER_GEO) {
             gtm_buf_add(key, &region->lat, sizeof(region->lat));
             gtm_buf_add(key, &region->lon, sizeof(region->lon));
         }
@@ -181,7 +184,7 @@ static int classify_init(struct classify *c, const struct gtm_intent *intent,
         return GTM_ENOMEM;
     for (size_t i = 0; i < parts->count; i++) {
         const struct gtm_policy *p = &intent->policies[parts->policy[i]];
-        c->point |= p->steer == GTM_STEER_NEAREST;
+        c->point |= p->steer != GTM_STEER_GEO;
         for (uint32_t l = c->first_label[i]; l < c->first_label[i + 1]; l++)
             take_route(c, &p->routes[l - c->first_label[i]], l);
     }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Picks: for each class the slot of its answer. Two classes share a slot when each geographic part
- * answers both from the same region. That depends on the map and on the regions that each part can
- * use now, not on the policy: so ten thousand policies over the same regions share a few picks.
+ * answers both from the same region (and, while it sheds, hands users on along the same path). That
+ * depends on the map and on the regions that each part can use now, not on the policy: so ten
+ * thousand policies over the same regions share a few picks.
  * Control thread.
  */
 #include "gtm/base/mem.h"
@@ -11,7 +12,7 @@
 #include <string.h>
 
 #define UNUSED_MAX 256 /* picks kept although no table uses them: a flapping region comes back */
-#define KEY_WORDS  (1 + POLICY_PARTS_MAX * (sizeof(struct policy_regionset) / sizeof(uint64_t)))
+#define KEY_WORDS  (1 + POLICY_PARTS_MAX * (sizeof(struct policy_part_look) / sizeof(uint64_t)))
 
 static void picks_free(struct gtm__picks *p)
 {
@@ -67,7 +68,7 @@ struct sorting {
     const struct gtm__map *map;
     const struct policy_parts *parts;
     const struct policy_look *look;
-    struct gtm__intern slots; /* regions of all parts; number = slot */
+    struct gtm__intern slots; /* paths of all parts; number = slot */
     uint16_t *slot_of_class;
 };
 
@@ -75,15 +76,14 @@ static int sort_classes(struct sorting *s, struct gtm__picks *out)
 {
     size_t cap = 0;
     for (size_t c = 0; c < s->map->classes; c++) {
-        int32_t regions[POLICY_PARTS_MAX] = {0};
+        struct policy_path paths[POLICY_PARTS_MAX];
         const struct policy_regions *lists = gtm__map_class(s->map, c);
         uint32_t slot = 0;
         bool fresh = false;
         for (size_t i = 0; i < s->parts->count; i++)
-            regions[i] =
-                policy_first(s->intent, s->parts->policy[i], &lists[i], &s->look->usable[i]);
-        int rc = gtm__intern_add(&s->slots, regions, s->parts->count * sizeof(regions[0]), &slot,
-                                 &fresh);
+            policy_path(s->intent, s->parts->policy[i], &lists[i], &s->look->part[i], &paths[i]);
+        int rc =
+            gtm__intern_add(&s->slots, paths, s->parts->count * sizeof(paths[0]), &slot, &fresh);
         if (rc != GTM_OK)
             return rc;
         s->slot_of_class[c] = (uint16_t)slot;
@@ -125,17 +125,45 @@ static struct gtm__picks *picks_build(struct gtm__state *state, const struct gtm
     return p;
 }
 
+/* The map and what each part can use: sheds and routes to policies only where there are any, so
+ * that the usual key stays short. Returns how many words. */
+static size_t key_write(uint64_t key[KEY_WORDS], uint32_t map, size_t parts,
+                        const struct policy_look *look)
+{
+    static const struct policy_part_look none;
+    size_t words = 1;
+    bool sheds = false, targets = false;
+    for (size_t i = 0; i < parts; i++) {
+        const struct policy_part_look *p = &look->part[i];
+        sheds |= memcmp(&p->shedding, &none.shedding, sizeof(p->shedding)) != 0;
+        targets |= memcmp(p->targets, none.targets, sizeof(p->targets)) != 0;
+    }
+    key[0] = map | (uint64_t)sheds << 32 | (uint64_t)targets << 33;
+    for (size_t i = 0; i < parts; i++) {
+        const struct policy_part_look *p = &look->part[i];
+        memcpy(&key[words], &p->usable, sizeof(p->usable));
+        words += sizeof(p->usable) / sizeof(*key);
+        if (sheds) {
+            memcpy(&key[words], &p->shedding, sizeof(p->shedding));
+            words += sizeof(p->shedding) / sizeof(*key);
+        }
+        if (targets) {
+            memcpy(&key[words], p->targets, sizeof(p->targets));
+            words += sizeof(p->targets) / sizeof(*key);
+        }
+    }
+    return words;
+}
+
 struct gtm__picks *gtm__picks_get(struct gtm__state *state, const struct gtm__table *table,
                                   const struct policy_parts *parts, const struct policy_look *look,
                                   struct gtm_error *err)
 {
     struct gtm__picks_cache *cache = &state->picks;
     uint64_t key[KEY_WORDS];
-    size_t sets_bytes = parts->count * sizeof(look->usable[0]);
+    size_t bytes = key_write(key, table->map, parts->count, look) * sizeof(key[0]);
     uint32_t number = 0;
-    key[0] = table->map;
-    memcpy(&key[1], look->usable, sets_bytes);
-    int64_t known = gtm__intern_find(&cache->keys, key, sizeof(key[0]) + sets_bytes);
+    int64_t known = gtm__intern_find(&cache->keys, key, bytes);
     if (known < 0) {
         if (cache->keys.count >= UNUSED_MAX + cache->in_use)
             purge(cache);
@@ -143,8 +171,7 @@ struct gtm__picks *gtm__picks_get(struct gtm__state *state, const struct gtm__ta
         int rc = gtm_grow(&items, &cache->cap, cache->keys.count + 1, sizeof(*cache->items));
         cache->items = items;
         struct gtm__picks *p = rc == GTM_OK ? picks_build(state, table, parts, look, err) : NULL;
-        if (p && gtm__intern_add(&cache->keys, key, sizeof(key[0]) + sets_bytes, &number, NULL) !=
-                     GTM_OK) {
+        if (p && gtm__intern_add(&cache->keys, key, bytes, &number, NULL) != GTM_OK) {
             picks_free(p);
             p = NULL;
         }

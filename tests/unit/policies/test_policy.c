@@ -7,6 +7,7 @@
 #include "policies/policy.h"
 
 #include "gtm/base/rand.h"
+#include "policies/sticky.h"
 #include "tests/support/build_intent.h"
 #include "tests/support/policy_show.h"
 
@@ -20,7 +21,7 @@
 
 #include <cmocka.h>
 
-#define WORLDS  400
+#define WORLDS  200
 #define STATES  12
 #define PLACES  6
 #define REGIONS 11 /* more than a class remembers */
@@ -32,6 +33,8 @@ static unsigned below(unsigned n)
     return gtm_rand_below(&rand_, n);
 }
 
+static char host[] = "cdn.example";
+
 static void random_pool(struct gtm_intent *in, unsigned number)
 {
     char name[32];
@@ -40,15 +43,19 @@ static void random_pool(struct gtm_intent *in, unsigned number)
     bool v6 = below(3) > 0, v4 = !v6 || below(4) > 0;
     for (unsigned e = 0, n = 1 + below(12); e < n; e++) {
         snprintf(name, sizeof(name), "e%u-%u", number, e);
-        build_endpoint(in, pool, name, below(REGIONS), v4 && below(6) ? "192.0.2.1" : NULL,
-                       v6 && below(6) ? "2001:db8::1" : NULL, below(4) ? 1 + below(100) : 0);
+        unsigned at =
+            build_endpoint(in, pool, name, below(REGIONS), v4 && below(6) ? "192.0.2.1" : NULL,
+                           v6 && below(6) ? "2001:db8::1" : NULL, below(4) ? 1 + below(100) : 0);
+        if (below(2))
+            in->pools[pool].endpoints[at].host = host;
     }
+    in->pools[pool].degraded_weight = below(3) / 2.0;
 }
 
 static void random_policy(struct gtm_intent *in, unsigned number)
 {
     char name[32];
-    enum gtm_steer steer = (enum gtm_steer)below(GTM_STEER_MULTIVALUE + 1);
+    enum gtm_steer steer = (enum gtm_steer)below(GTM_STEER_COUNT);
     snprintf(name, sizeof(name), "policy%u", number);
     if (number == 0 && steer == GTM_STEER_WEIGHTED)
         steer = GTM_STEER_NEAREST;
@@ -61,6 +68,8 @@ static void random_policy(struct gtm_intent *in, unsigned number)
     for (unsigned i = 0, n = steer == GTM_STEER_GEO ? below(4) : 0; i < n; i++) {
         struct gtm_route *r = build_route(in, p, 2, (const unsigned[]){below(REGIONS), below(3)});
         build_route_country(r, below(2) ? "DE" : "US");
+        r->has_policy = number > 0 && below(2);
+        r->policy = r->has_policy ? below(number) : 0;
     }
     for (unsigned i = 0, n = steer == GTM_STEER_WEIGHTED ? 1 + below(4) : 0; i < n; i++) {
         unsigned at = below((unsigned)in->pools_count);
@@ -98,6 +107,41 @@ static struct gtm_intent *random_intent(void)
     return in;
 }
 
+static void forget_hosts(struct gtm_intent *in)
+{
+    for (unsigned p = 0; p < in->pools_count; p++)
+        for (unsigned e = 0; e < in->pools[p].endpoints_count; e++)
+            in->pools[p].endpoints[e].host = NULL; /* not to be freed */
+}
+
+/* Shares, sheds and balanced weights, or all as it starts. */
+static void random_shares(struct gtm_states *s)
+{
+    const struct gtm_intent *in = gtm_states_intent(s);
+    unsigned held = below(3);
+    uint32_t weights[12];
+    for (unsigned p = 0; p < in->pools_count; p++) {
+        for (unsigned e = 0; e < in->pools[p].endpoints_count; e++)
+            for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++)
+                gtm_states_set_share(s, p, e, f,
+                                     below(3) < held ? 0
+                                     : below(2)      ? GTM_SHARE_FULL
+                                                     : below(GTM_SHARE_FULL),
+                                     NULL);
+        for (unsigned r = 0; r < REGIONS; r++)
+            gtm_states_set_shed(s, p, r, below(3) ? 0 : below(GTM_SHARE_FULL + 1), NULL);
+    }
+    for (unsigned p = 0; p < in->policies_count; p++) {
+        for (unsigned e = 0; e < 12; e++)
+            weights[e] = below(1000);
+        if (in->policies[p].has_pool)
+            assert_int_equal(gtm_states_set_balance(s, p, weights,
+                                                    in->pools[in->policies[p].pool].endpoints_count,
+                                                    NULL),
+                             0);
+    }
+}
+
 /* From mostly up to all down; some orders. */
 static void random_states(struct gtm_states *s)
 {
@@ -117,6 +161,8 @@ static void random_states(struct gtm_states *s)
     for (unsigned r = 0; r < REGIONS; r++)
         gtm_states_set_region_admin(
             s, r, orders && below(6) == 0 ? GTM_ADMIN_DRAIN : GTM_ADMIN_AUTO, NULL);
+    if (below(2))
+        random_shares(s);
 }
 
 static void random_place(struct gtm_location *loc)
@@ -148,6 +194,9 @@ static void check_members(const struct policy_env *env, const struct policy_choi
         assert_true(m->weight > 0);
         if (c->mode <= POLICY_BACKUP)
             assert_true(gtm_states_serves(env->states, m->pool, m->endpoint, env->family));
+        if (c->mode == POLICY_HELD)
+            assert_true(gtm_endpoint_serves(
+                gtm_states_effective(env->states, m->pool, m->endpoint, env->family)));
         if (c->mode == POLICY_LAST_GOOD)
             assert_true(gtm_states_last_good(env->states, m->pool, m->endpoint, env->family));
         out += is_out(env->states, m, env->family);
@@ -177,6 +226,8 @@ static void check_choice(const struct policy_env *env, unsigned policy,
         assert_true(c->options[i].weight > 0);
         assert_true(c->options[i].first + c->options[i].count <= c->members_count);
         shares += c->options[i].share;
+        for (size_t b = 0; b < c->options[i].buckets_count; b++)
+            assert_true(c->options[i].buckets[b] < c->options[i].count);
     }
     assert_true(fabs(shares - 1) < 1e-9);
     check_members(env, c);
@@ -190,7 +241,11 @@ static bool same_choice(const struct policy_choice *a, const struct policy_choic
     for (size_t i = 0; i < a->options_count; i++)
         if (a->options[i].weight != b->options[i].weight ||
             a->options[i].answers != b->options[i].answers ||
-            a->options[i].count != b->options[i].count)
+            a->options[i].count != b->options[i].count ||
+            a->options[i].buckets_count != b->options[i].buckets_count ||
+            (a->options[i].buckets_count > 0 &&
+             memcmp(a->options[i].buckets, b->options[i].buckets,
+                    a->options[i].buckets_count * sizeof(uint16_t)) != 0))
             return false;
     for (size_t i = 0; i < a->members_count; i++)
         if (a->members[i].pool != b->members[i].pool ||
@@ -203,7 +258,7 @@ static bool same_choice(const struct policy_choice *a, const struct policy_choic
 /* One client's class, what it boils down to, and its choice. */
 struct seen {
     struct policy_regions lists[POLICY_PARTS_MAX];
-    int firsts[POLICY_PARTS_MAX];
+    struct policy_path paths[POLICY_PARTS_MAX];
     struct policy_choice choice;
 };
 
@@ -222,15 +277,15 @@ static void check_policy(const struct policy_env *env, unsigned policy, size_t *
         struct policy_place place = {.loc = &loc};
         for (size_t i = 0; i < parts.count; i++) {
             policy_rank(env->intent, parts.policy[i], &place, &seen[n].lists[i]);
-            seen[n].firsts[i] =
-                policy_first(env->intent, parts.policy[i], &seen[n].lists[i], &look.usable[i]);
+            policy_path(env->intent, parts.policy[i], &seen[n].lists[i], &look.part[i],
+                        &seen[n].paths[i]);
         }
         struct policy_class class_ = {.parts = &parts, .lists = seen[n].lists};
         assert_int_equal(policy_choose(env, policy, &class_, &seen[n].choice), 0);
         assert_int_equal(seen[n].choice.mode, look.mode);
         check_choice(env, policy, &seen[n].choice);
         for (unsigned m = 0; m < n; m++) {
-            if (memcmp(seen[m].firsts, seen[n].firsts, sizeof(seen[n].firsts)) != 0)
+            if (memcmp(seen[m].paths, seen[n].paths, sizeof(seen[n].paths)) != 0)
                 continue;
             *ret_merged += memcmp(seen[m].lists, seen[n].lists, sizeof(seen[n].lists)) != 0;
             assert_true(same_choice(&seen[m].choice, &seen[n].choice));
@@ -247,10 +302,12 @@ static void no_answer_is_empty_unless_ordered(void **state)
     for (unsigned w = 0; w < WORLDS; w++) {
         struct gtm_intent *in = random_intent();
         struct gtm_states *s = gtm_states_new(in);
+        struct policy_orders *orders = below(8) ? policy_orders_new(in) : NULL;
         for (unsigned n = 0; n < STATES; n++) {
             for (unsigned policy = 0; policy < in->policies_count; policy++) {
-                for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++) {
-                    struct policy_env env = {.intent = in, .states = s, .family = f};
+                for (unsigned f = 0; f <= GTM_FAMILY_ANY; f++) {
+                    struct policy_env env = {
+                        .intent = in, .states = s, .family = f, .orders = orders};
                     struct policy_parts none = {.count = 0};
                     struct policy_look look;
                     check_policy(&env, policy, &merged);
@@ -261,6 +318,8 @@ static void no_answer_is_empty_unless_ordered(void **state)
             random_states(s);
         }
         gtm_states_free(s);
+        policy_orders_free(orders);
+        forget_hosts(in);
         build_free(in);
     }
     /* the worlds were rich enough to mean something */
@@ -355,6 +414,25 @@ static void limits_are_refused_by_name(void **state)
     for (unsigned i = 0; i < POLICY_OPTIONS_MAX; i++)
         build_target(in, many, GTM_TARGET_POOL, 0, 0, 1);
     assert_int_equal(policy_check(in, many, &err), GTM_ELIMIT);
+    /* a geo policy whose routes lead to too many others */
+    unsigned fan = build_policy(in, "fan", GTM_STEER_GEO, 0);
+    for (unsigned i = 0; i <= POLICY_TARGETS_MAX; i++) {
+        assert_int_equal(policy_check(in, fan, &err), GTM_OK);
+        snprintf(name, sizeof(name), "to%u", i);
+        unsigned to = build_policy(in, name, GTM_STEER_MULTIVALUE, 0);
+        struct gtm_route *r = build_route(in, fan, 0, NULL);
+        r->has_policy = true;
+        r->policy = to;
+    }
+    assert_int_equal(policy_check(in, fan, &err), GTM_ELIMIT);
+    assert_string_equal(err.text, "the routes of policy fan lead to more than 256 policies");
+    unsigned sticky = build_policy(in, "sticky", GTM_STEER_STICKY, 0);
+    unsigned buckets = build_policy(in, "buckets", GTM_STEER_WEIGHTED, -1);
+    for (unsigned i = 0; i <= POLICY_BUCKETS_MAX / POLICY_BUCKETS_MIN; i++) {
+        assert_int_equal(policy_check(in, buckets, &err), GTM_OK);
+        build_target(in, buckets, GTM_TARGET_POLICY, sticky, 0, 1);
+    }
+    assert_int_equal(policy_check(in, buckets, &err), GTM_ELIMIT);
     assert_int_equal(policy_check(in, build_policy(in, "bare", GTM_STEER_GEO, -1), &err),
                      GTM_EINVAL);
     build_free(in);

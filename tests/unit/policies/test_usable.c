@@ -203,16 +203,27 @@ static void usable_tells_mode_and_endpoints(void **state)
     assert_int_equal(u.count, 0);
 }
 
-static void what_this_build_cannot_steer_is_refused(void **state)
+/* Held = healthy, but its share is 0. */
+static void what_is_held_answers_before_what_is_down(void **state)
 {
     struct fixture *f = *state;
-    unsigned far = build_policy(f->in, "far", GTM_STEER_STICKY, 0);
-    unsigned split = build_policy(f->in, "split", GTM_STEER_WEIGHTED, -1);
-    build_target(f->in, split, GTM_TARGET_POLICY, far, 0, 50);
-    assert_string_equal(policy_show(f->s, far, 0, NULL), "inactive");
-    assert_string_equal(policy_show(f->s, split, 0, NULL), "inactive");
-    build_target(f->in, split, GTM_TARGET_POOL, 1, 0, 50);
-    assert_string_equal(policy_show(f->s, split, 0, NULL), "normal | 100% 1 of x:10");
+    gtm_states_set_share(f->s, 0, 0, GTM_FAMILY_V4, 0, NULL);
+    assert_string_equal(policy_show(f->s, f->policy, 0, NULL), "normal | 100% 8 of b:20");
+    gtm_states_set_health(f->s, 0, 1, GTM_FAMILY_V4, GTM_HEALTH_DOWN, NULL);
+    assert_string_equal(policy_show(f->s, f->policy, 0, NULL), "normal | 100% 8 of s:1");
+    gtm_states_set_health(f->s, 0, 2, GTM_FAMILY_V4, GTM_HEALTH_DOWN, NULL);
+    for (unsigned mode = 0; mode < GTM_ALL_DOWN_COUNT; mode++) {
+        f->in->policies[f->policy].all_down = (enum gtm_all_down)mode;
+        assert_string_equal(policy_show(f->s, f->policy, 0, NULL), mode == GTM_ALL_DOWN_FAIL_CLOSED
+                                                                       ? "fail_closed"
+                                                                       : "held | 100% 8 of a:10");
+    }
+    f->in->policies[f->policy].all_down = GTM_ALL_DOWN_FAIL_OPEN;
+    gtm_states_set_admin(f->s, 0, 1, GTM_ADMIN_UP, NULL);
+    assert_string_equal(policy_show(f->s, f->policy, 0, NULL), "normal | 100% 8 of b:20");
+    gtm_states_set_admin(f->s, 0, 1, GTM_ADMIN_AUTO, NULL);
+    gtm_states_set_admin(f->s, 0, 0, GTM_ADMIN_DRAIN, NULL);
+    assert_string_equal(policy_show(f->s, f->policy, 0, NULL), "fail_open | 100% 8 of b:20");
 }
 
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -225,7 +236,7 @@ int main(void)
         T(backup),
         T(a_backup_policy_steers_for_itself),
         T(usable_tells_mode_and_endpoints),
-        T(what_this_build_cannot_steer_is_refused),
+        T(what_is_held_answers_before_what_is_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
