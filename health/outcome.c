@@ -143,6 +143,7 @@ static void timeout_text(const struct health_outcome *o, const struct health_spe
 {
     static const char *const what[] = {
         [HEALTH_PHASE_CONNECT] = "no connection",
+        [HEALTH_PHASE_TLS] = "TLS handshake not complete",
         [HEALTH_PHASE_ANSWER] = "no answer",
         [HEALTH_PHASE_HEADERS] = "headers not complete",
         [HEALTH_PHASE_BODY] = "answer not complete",

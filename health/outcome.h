@@ -12,6 +12,7 @@ struct health_spec;
 /* How far a probe got. */
 enum health_phase {
     HEALTH_PHASE_CONNECT = 0, /* no connection yet */
+    HEALTH_PHASE_TLS,         /* connected, the handshake is not complete */
     HEALTH_PHASE_ANSWER,      /* connected, nothing received */
     HEALTH_PHASE_HEADERS,     /* some of the headers */
     HEALTH_PHASE_BODY         /* some of the body, or of what the server says by itself */

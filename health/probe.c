@@ -6,6 +6,7 @@
  */
 #include "health/probe.h"
 
+#include "health/probe_icmp.h"
 #include "health/shard.h"
 
 #include <event2/event.h>
@@ -16,9 +17,17 @@ const struct health_probe_ops *health_probe_ops_of(enum gtm_monitor_kind kind)
 {
     switch (kind) {
     case GTM_MONITOR_HTTP:
+    case GTM_MONITOR_HTTPS:
+    case GTM_MONITOR_GRPC:
         return &health_probe_http;
     case GTM_MONITOR_TCP:
         return &health_probe_tcp;
+    case GTM_MONITOR_TLS:
+        return &health_probe_tls;
+    case GTM_MONITOR_DNS:
+        return &health_probe_dns;
+    case GTM_MONITOR_ICMP:
+        return &health_probe_icmp;
     default:
         return NULL;
     }
@@ -46,6 +55,8 @@ void health__io_fini(struct health_io *io)
     if (io->after)
         event_free(io->after);
     io->after = NULL;
+    health__icmp_free(io->icmp);
+    io->icmp = NULL;
 }
 
 void health__io_soon(struct health_io *io)

@@ -20,6 +20,7 @@
 
 struct event;
 struct event_base;
+struct health_icmp;
 struct health_probe;
 struct health_shards;
 
@@ -27,7 +28,8 @@ struct health_shards;
 struct health_io {
     struct event_base *base;       /* borrowed */
     const struct gtm_clock *clock; /* borrowed */
-    struct health_shards *shards;  /* of the http kind; owned by the engine */
+    struct health_shards *shards;  /* of the http kinds; owned by the engine */
+    struct health_icmp *icmp;      /* of the icmp kind; NULL before its first target; owned here */
     struct event *after;           /* runs health__io_after once the round's I/O events are done */
     struct health_probe *done, **done_end; /* ended, not told yet; in order */
     void (*on_done)(void *ctx, struct health_probe *probe);
@@ -44,7 +46,8 @@ struct health_probe_ops {
     /* Stops a probe that has not been told yet, and says how far it got. */
     enum health_phase (*cancel)(void *prober, struct health_probe *probe);
 };
-extern const struct health_probe_ops health_probe_http, health_probe_tcp;
+extern const struct health_probe_ops health_probe_http, health_probe_tcp, health_probe_tls,
+    health_probe_dns, health_probe_icmp;
 /* The kind's operations, or NULL when this build does not probe it. */
 const struct health_probe_ops *health_probe_ops_of(enum gtm_monitor_kind kind);
 

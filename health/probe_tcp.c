@@ -4,17 +4,16 @@
  * if there is one; close. Every probe has a connection of its own.
  *
  * Failure modes: a close or reset before the expected text, a text that does not come (the engine's
- * time-out), more than 64 KiB without it, and a connection to itself, which the kernel makes now
- * and then when nobody listens on a port of the ephemeral range. The engine's thread. See probe.h.
+ * time-out), more than 64 KiB without it. The engine's thread. See probe.h.
  */
 #include "health/probe.h"
 
 #include "gtm/base/mem.h"
+#include "health/connect.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -77,27 +76,10 @@ static void finish(struct run *run, enum health_result result, int os_error)
     health__probe_complete(probe, &outcome);
 }
 
-static bool connected_to_itself(int fd)
-{
-    struct sockaddr_storage here, there;
-    socklen_t here_len = sizeof(here), there_len = sizeof(there);
-    memset(&here, 0, sizeof(here));
-    memset(&there, 0, sizeof(there));
-    if (getsockname(fd, (struct sockaddr *)&here, &here_len) != 0 ||
-        getpeername(fd, (struct sockaddr *)&there, &there_len) != 0)
-        return false;
-    return here_len == there_len && memcmp(&here, &there, here_len) == 0;
-}
-
 /* False when the run is over. */
 static bool check_connected(struct run *run)
 {
-    int os_error = 0;
-    socklen_t len = sizeof(os_error);
-    if (getsockopt(run->fd, SOL_SOCKET, SO_ERROR, &os_error, &len) != 0)
-        os_error = errno;
-    if (os_error == 0 && connected_to_itself(run->fd))
-        os_error = ECONNREFUSED;
+    int os_error = health_connected(run->fd);
     if (os_error != 0) {
         finish(run, HEALTH_RESULT_NONE, os_error);
         return false;
@@ -196,13 +178,10 @@ static void tcp_start(void *ctx, struct health_probe *probe, bool fresh)
 {
     (void)fresh; /* always */
     struct prober *p = ctx;
-    const struct health_spec *spec = p->spec;
-    int one = 1;
     struct run *run = gtm_calloc(1, sizeof(*run));
-    int fd = run ? socket(spec->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0) : -1;
-    if (fd < 0) {
+    int fd = -1, os_error = run ? health_connect(p->spec, SOCK_STREAM, &fd) : ENOMEM;
+    if (os_error != 0) {
         struct health_outcome outcome = {0};
-        int os_error = run ? errno : ENOMEM;
         health_outcome_from_errno(&outcome, os_error);
         gtm_free(run);
         health__probe_complete(probe, &outcome);
@@ -212,13 +191,8 @@ static void tcp_start(void *ctx, struct health_probe *probe, bool fresh)
     run->probe = probe;
     run->fd = fd;
     probe->run = run;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     event_assign(&run->ev, p->io->base, fd, EV_WRITE | EV_PERSIST, on_event, run);
-    int rc = connect(fd, (const struct sockaddr *)&spec->addr, spec->addr_len);
-    if (rc != 0 && errno != EINPROGRESS && errno != EINTR)
-        finish(run, HEALTH_RESULT_NONE, errno);
-    else
-        watch(run); /* also when connected already: the socket is then writable at once */
+    watch(run); /* also when connected already: the socket is then writable at once */
 }
 
 static enum health_phase tcp_cancel(void *ctx, struct health_probe *probe)

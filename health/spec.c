@@ -6,6 +6,7 @@
 
 #include "gtm/base/mem.h"
 #include "health/probe.h"
+#include "health/spec_int.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -44,7 +45,8 @@ static int check_monitor(const char *key, const struct gtm_monitor *m, struct gt
         return gtm_error_set(err, GTM_EINVAL, "%s: this kind of monitor is not active yet", key);
     if (!m->name || strnlen(m->name, GTM_NAME_MAX + 1) > GTM_NAME_MAX)
         return gtm_error_set(err, GTM_EINVAL, "%s: the monitor's name is missing or too long", key);
-    if (m->port == 0 && m->kind != GTM_MONITOR_PUSH && m->kind != GTM_MONITOR_EXEC)
+    if (m->port == 0 && m->kind != GTM_MONITOR_PUSH && m->kind != GTM_MONITOR_EXEC &&
+        m->kind != GTM_MONITOR_ICMP)
         return gtm_error_set(err, GTM_EINVAL, "%s: port 0", key);
     if (m->interval_ms < INTERVAL_MIN_MS || m->interval_ms > INTERVAL_MAX_MS || m->timeout_ms < 1 ||
         m->timeout_ms > INTERVAL_MAX_MS)
@@ -57,7 +59,7 @@ static int check_monitor(const char *key, const struct gtm_monitor *m, struct gt
     if (!is_visible(m->path) || !is_visible(m->host) || !is_token(m->method) ||
         (m->path && m->path[0] && m->path[0] != '/'))
         return gtm_error_set(err, GTM_EINVAL, "%s: path, host or method is malformed", key);
-    return GTM_OK;
+    return health__spec_check_kind(key, m, err);
 }
 
 static int check(const struct health_target *t, struct gtm_error *err)
@@ -159,6 +161,10 @@ struct health_spec *health_spec_new(const struct health_target *target, struct g
     }
     const struct gtm_monitor *m = target->monitor;
     spec->kind = m->kind;
+    if (health__spec_copy_kind(spec, target, err) != GTM_OK) {
+        health_spec_free(spec);
+        return NULL;
+    }
     spec->initial = target->initial;
     spec->rules = (struct health_rules){.interval_ms = m->interval_ms,
                                         .timeout_ms = m->timeout_ms,
@@ -173,6 +179,7 @@ void health_spec_free(struct health_spec *spec)
     if (!spec)
         return;
     health_needle_fini(&spec->needle);
+    health__spec_free_kind(spec);
     gtm_free(spec->key);
     gtm_free(spec->monitor);
     gtm_free(spec->path);
@@ -194,7 +201,7 @@ void health_spec_free(struct health_spec *spec)
 
 static bool same(const char *a, const char *b)
 {
-    return a == b || (a && b && strcmp(a, b) == 0);
+    return health__spec_same_text(a, b);
 }
 
 /* What only exec, push and load reports depend on. */
@@ -215,10 +222,11 @@ static bool same_extras(const struct health_spec *a, const struct health_spec *b
 bool health_spec_equal(const struct health_spec *a, const struct health_spec *b)
 {
     /* The authority is the address and port in one canonical form. */
-    return a->kind == b->kind && same_extras(a, b) && same(a->monitor, b->monitor) &&
-           same(a->authority, b->authority) && same(a->path, b->path) && same(a->host, b->host) &&
-           same(a->method, b->method) && same(a->expect_body, b->expect_body) &&
-           same(a->send, b->send) && a->expect_status_count == b->expect_status_count &&
+    return a->kind == b->kind && same_extras(a, b) && health__spec_same_kind(a, b) &&
+           same(a->monitor, b->monitor) && same(a->authority, b->authority) &&
+           same(a->path, b->path) && same(a->host, b->host) && same(a->method, b->method) &&
+           same(a->expect_body, b->expect_body) && same(a->send, b->send) &&
+           a->expect_status_count == b->expect_status_count &&
            (a->expect_status_count == 0 ||
             memcmp(a->expect_status, b->expect_status,
                    a->expect_status_count * sizeof(*a->expect_status)) == 0) &&

@@ -13,6 +13,9 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
+struct health_dns_ask;
+struct health_trust;
+
 struct health_spec {
     char *key, *monitor;
     enum gtm_monitor_kind kind;
@@ -30,6 +33,15 @@ struct health_spec {
     size_t args_count;
     char *load_pointer[GTM_LOAD_COUNT]; /* JSON pointers into the answer's body, or NULL */
     bool wants_load;                    /* there is one: the kind keeps the body (outcome.h) */
+    enum gtm_http_version http_version;
+    /* https, tls, and grpc over TLS; elsewhere all empty */
+    bool tls, tls_insecure;
+    char *tls_name; /* what the certificate must be for: a host name or an address */
+    bool tls_sni;   /* it is a host name, and is sent */
+    uint64_t tls_expiry_ms;
+    struct health_trust *trust; /* one reference; also tells whether the files changed */
+    struct health_dns_ask *ask; /* dns: the question and what is expected; owned */
+    char *grpc_service;         /* grpc: "" = the server as a whole */
     struct health_rules rules;
     enum gtm_health initial;
 };

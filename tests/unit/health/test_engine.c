@@ -225,7 +225,7 @@ static void bad_targets_are_refused_whole(void **state)
     struct health_target *t = world_add(&w, "a", 80);
     struct gtm_monitor *m = world_monitor(&w, "a"), good = *m;
     struct gtm_monitor bad[] = {good, good, good, good, good, good, good, good, good, good, good};
-    bad[0].kind = GTM_MONITOR_ICMP;
+    bad[0].kind = GTM_MONITOR_PROMETHEUS;
     bad[1].port = 0;
     bad[2].interval_ms = 0;
     bad[3].timeout_ms = 0;
