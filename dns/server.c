@@ -134,6 +134,11 @@ void dns_server_counters(const struct dns_server *server, struct dns_counters *r
     add_counters(ret, dns_stream_counters(server->stream));
 }
 
+void dns_server_stream_events(const struct dns_server *server, struct dns_stream_events *ret)
+{
+    dns_stream_events(server->stream, ret);
+}
+
 unsigned dns_server_tcp_clients(const struct dns_server *server)
 {
     return dns_stream_clients(server->stream);
@@ -156,6 +161,22 @@ size_t dns_server_export_fds(const struct dns_server *server, struct dns_socket 
     if (n > 0)
         memcpy(ret, server->sockets, n * sizeof(*ret));
     return server->sockets_count;
+}
+
+int dns_server_set_tls(struct dns_server *server, const char *cert, const char *key,
+                       struct gtm_error *err)
+{
+    struct gtm_error local = {0};
+
+    if (err == NULL)
+        err = &local;
+    if (server->tls_count == 0)
+        return gtm_error_set(err, GTM_ESTATE, "this server has no address for DNS over TLS");
+    struct ssl_ctx_st *tls = dns_tls_ctx_new(cert, key, &server->tickets, err);
+    if (tls == NULL)
+        return err->code;
+    dns_stream_set_tls(server->stream, tls);
+    return 0;
 }
 
 /* ---- the end ---- */

@@ -47,6 +47,15 @@ struct dns_server_opts {
     size_t inherited_count;
 };
 
+/* What happened to connections, since the start. */
+struct dns_stream_events {
+    uint64_t evicted;   /* closed in favour of new ones */
+    uint64_t timed_out; /* idle, not reading, or slow to say hello */
+    uint64_t proxy_refused;
+    uint64_t tls_handshakes, tls_resumed, tls_failed; /* resumed: of the handshakes */
+    uint64_t transfers, transfers_refused; /* zones out; refused: also answered in one message */
+};
+
 struct dns_server;
 /* Binds all UDP and TCP sockets (SO_REUSEPORT; port 0 in the first address chooses one, the same
  * for both protocols). NULL on failure: err says which address and why (GTM_EEXIST in use,
@@ -61,7 +70,14 @@ void dns_server_publish(struct dns_server *server, struct dns_view *view);
 struct dns_view *dns_server_view(struct dns_server *server);
 /* Sums over all workers. */
 void dns_server_counters(const struct dns_server *server, struct dns_counters *ret);
-unsigned dns_server_tcp_clients(const struct dns_server *server);
+void dns_server_stream_events(const struct dns_server *server, struct dns_stream_events *ret);
+unsigned dns_server_tcp_clients(const struct dns_server *server); /* TCP and TLS */
+/* Reads certificate and key again (or others) for handshakes from now on; clients keep what they
+ * have, and their session tickets stay good. An error leaves the old ones: GTM_EINVAL when they do
+ * not belong together, GTM_EPARSE, GTM_ENOTFOUND, GTM_EDENIED; GTM_ESTATE without a TLS address.
+ * Any time; control thread. */
+int dns_server_set_tls(struct dns_server *server, const char *cert, const char *key,
+                       struct gtm_error *err) GTM_MUST_CHECK;
 /* The port bound (host order) of listen address i. */
 uint16_t dns_server_port(const struct dns_server *server, size_t i);
 uint16_t dns_server_tls_port(const struct dns_server *server, size_t i);

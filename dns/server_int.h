@@ -8,6 +8,7 @@
 
 #include "dns/server.h"
 #include "dns/stream.h"
+#include "dns/tls.h"
 #include "dns/udp.h"
 
 #include <pthread.h>
@@ -34,6 +35,7 @@ struct dns_server {
     struct dns_udp_worker **udp;
     size_t udp_count;
     struct dns_stream *stream;
+    struct dns_tls_tickets tickets;
 };
 
 /* Binds (or takes over) every socket of opts and makes the workers that own them. After a failure

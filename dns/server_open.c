@@ -168,16 +168,26 @@ static int open_addresses(struct opening *o)
     return 0;
 }
 
-/* Takes the listeners, also when it fails. */
+/* Hands the listeners on. */
 static int make_stream(struct opening *o)
 {
     const struct dns_server_opts *opts = o->opts;
-    struct dns_stream_opts stream = {.sockets = o->streams,
-                                     .sockets_count = o->streams_count,
-                                     .max_clients =
-                                         opts->tcp_max_clients ? opts->tcp_max_clients : 1000,
-                                     .idle_ms = opts->tcp_idle_ms ? opts->tcp_idle_ms : 10000,
-                                     .view = &o->server->view};
+    struct ssl_ctx_st *tls = NULL;
+    if (opts->tls_listen_count > 0) {
+        if (dns_tls_tickets_new(&o->server->tickets) != 0)
+            return gtm_error_set(o->err, GTM_EIO, "no random octets for session tickets");
+        tls = dns_tls_ctx_new(opts->tls_cert, opts->tls_key, &o->server->tickets, o->err);
+        if (tls == NULL)
+            return o->err->code;
+    }
+    struct dns_stream_opts stream = {
+        .sockets = o->streams,
+        .sockets_count = o->streams_count,
+        .max_clients = opts->tcp_max_clients ? opts->tcp_max_clients : 1000,
+        .per_client = opts->tcp_per_client ? opts->tcp_per_client : 100,
+        .tls = tls,
+        .idle_ms = opts->tcp_idle_ms ? opts->tcp_idle_ms : 10000,
+        .view = &o->server->view};
 
     o->streams_count = 0;
     o->server->stream = dns_stream_new(&stream, o->err);

@@ -31,8 +31,8 @@ void dns_zone_info(const struct dns_zone *zone, struct dns_zone_info *ret_info)
 
 /* Rebuilds the uncompressed rdata of the record at rr (its owner is two octets): only the zone's
  * top is ever compressed. */
-static size_t expand_rdata(const struct dns_zone *zone, const struct dns_image *image,
-                           size_t rdata_at, uint16_t rdlen, uint8_t *out)
+size_t dns__zone_expand(const struct dns_zone *zone, const struct dns_image *image, size_t rdata_at,
+                        uint16_t rdlen, uint8_t *out)
 {
     const uint8_t *fix = image->data + ((image->len + 1u) & ~1u);
     size_t n = 0, at = rdata_at, end = rdata_at + rdlen;
@@ -62,7 +62,7 @@ static int walk_set(const struct dns_zone *zone, const uint8_t *owner, const str
     size_t at = 0;
     for (unsigned i = 0; i < image->count; i++) {
         uint16_t rdlen = dns_get16(image->data + at + 10);
-        size_t n = expand_rdata(zone, image, at + DNS_RR_FIXED, rdlen, scratch);
+        size_t n = dns__zone_expand(zone, image, at + DNS_RR_FIXED, rdlen, scratch);
         int rc = fn(ctx, owner, set->type, set->ttl_s, scratch, (uint16_t)n, -1);
         if (rc != 0)
             return rc;
@@ -98,5 +98,5 @@ size_t dns_zone_soa(const struct dns_zone *zone, uint8_t out[DNS_SOA_RDATA_MAX],
     const struct dns_image *image = dns__zone_image(zone, set->value);
 
     *ret_ttl_s = set->ttl_s;
-    return expand_rdata(zone, image, DNS_RR_FIXED, dns_get16(image->data + 10), out);
+    return dns__zone_expand(zone, image, DNS_RR_FIXED, dns_get16(image->data + 10), out);
 }

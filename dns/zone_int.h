@@ -129,4 +129,9 @@ static inline const struct dns_set *dns__node_set(const struct dns_node *node, u
     return NULL;
 }
 
+/* The uncompressed rdata of the record whose rdata stands at rdata_at of the image; out: rdlen +
+ * two names' room. Returns its octets. */
+size_t dns__zone_expand(const struct dns_zone *zone, const struct dns_image *image, size_t rdata_at,
+                        uint16_t rdlen, uint8_t *out);
+
 #endif
