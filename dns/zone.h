@@ -70,6 +70,32 @@ int dns_zone_walk(const struct dns_zone *zone, dns_zone_walk_fn fn, void *ctx);
 size_t dns_zone_soa(const struct dns_zone *zone, uint8_t out[DNS_SOA_RDATA_MAX],
                     uint32_t *ret_ttl_s);
 
+/* What a name has of a type, wildcards included (RFC 4592), but no CNAME followed; for aliases and
+ * explain. The answer path has a faster way of its own (dns/query.c, dns/answer.c). */
+enum dns_zone_what {
+    DNS_ZONE_MISSING = 0, /* no such name */
+    DNS_ZONE_NODATA,      /* the name is there, the type is not */
+    DNS_ZONE_RECORDS,
+    DNS_ZONE_DYNAMIC,       /* slot */
+    DNS_ZONE_CNAME,         /* target */
+    DNS_ZONE_DYNAMIC_CNAME, /* slot */
+    DNS_ZONE_DNAME,         /* below one */
+    DNS_ZONE_DELEGATED      /* at or below a cut */
+};
+struct dns_zone_found {
+    enum dns_zone_what what;
+    uint32_t slot;
+    uint32_t ttl_s;
+    uint8_t target[DNS_NAME_MAX]; /* wire */
+    const void *image;            /* private: RECORDS */
+};
+/* `name` is wire, any case, at or below the apex. */
+void dns_zone_look(const struct dns_zone *zone, const uint8_t *name, uint16_t type,
+                   struct dns_zone_found *ret);
+/* Copies the rdata of RECORDS of type A or AAAA after one another, at most `room` octets. Returns
+ * how many records there are. */
+size_t dns_zone_addresses(const struct dns_zone_found *found, uint8_t *out, size_t room);
+
 /* The slot that a question for (name, type) reaches in the zone, wildcards included (RFC 4592), but
  * no CNAME followed; -1 when that is no dynamic name. `name` is wire, any case, at or below the
  * apex. For explain. */

@@ -38,6 +38,8 @@ static void state_free(struct gtm__state *s)
     gtm_free(s->slot_tables);
     policy_choice_fini(&s->choice);
     gtm_free(s->spec);
+    gtm_buf_fini(&s->rdata);
+    gtm_buf_fini(&s->rdlens);
     gtm_free(s->options);
     gtm_free(s->choice_ptrs);
     gtm_compiled_unref(s->compiled);

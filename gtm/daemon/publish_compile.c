@@ -10,21 +10,7 @@
 
 #define GROUP_TTL_S 5 /* of a group's name that says nothing else */
 
-struct work {
-    struct gtm_compiled *out;
-    struct gtm_diags *diags;
-    struct gtm__intern tables; /* number = table */
-    uint32_t **table_of;       /* [zone][name] */
-    uint8_t *checked;          /* by policy: 1 = fine, 2 = refused */
-    bool nomem;
-};
-
-/* What makes two names share a table. */
-struct table_key {
-    uint32_t is_group, index, ttl_s;
-};
-
-static bool policy_fine(struct work *w, unsigned policy)
+static bool policy_fine(struct gtm__work *w, unsigned policy)
 {
     const struct gtm_intent *intent = w->out->intent;
     struct gtm_error err = {0};
@@ -37,30 +23,82 @@ static bool policy_fine(struct work *w, unsigned policy)
     return w->checked[policy] == 1;
 }
 
-static int add_table(struct work *w, const struct gtm_dynamic_name *name, uint32_t *ret_table)
+static void key_text(struct gtm_buf *key, const char *text)
 {
-    struct table_key key = {.is_group = !name->has_policy,
-                            .index = name->has_policy ? name->policy : name->group};
+    gtm_buf_add(key, text, strlen(text) + 1);
+}
+
+/* All that makes two names share a table, as bytes. */
+static void table_key(const struct gtm__table *t, struct gtm_buf *key)
+{
+    uint32_t head[] = {t->of, t->index, t->ttl_s, t->kinds, t->service != NULL};
+    gtm_buf_clear(key);
+    gtm_buf_add(key, head, sizeof(head));
+    if (t->service) {
+        uint32_t service[] = {t->service->service_port, t->service->service_priority};
+        gtm_buf_add(key, service, sizeof(service));
+        for (size_t i = 0; i < t->service->alpn_count; i++)
+            key_text(key, t->service->alpn[i]);
+    }
+    if (t->fixed) {
+        uint32_t fixed[] = {t->fixed->type, t->fixed->count};
+        gtm_buf_add(key, fixed, sizeof(fixed));
+        key_text(key, t->fixed->why);
+        gtm_buf_add(key, t->fixed->rdata, gtm__fixed_bytes(t->fixed->type, t->fixed->count));
+    }
+}
+
+int gtm__table_add(struct gtm__work *w, struct gtm__table *table, uint32_t *ret_number)
+{
     bool fresh = false;
-    if (name->has_policy && !policy_fine(w, name->policy))
-        return GTM_EINVAL;
-    key.ttl_s = name->has_ttl      ? name->ttl_s
-                : name->has_policy ? w->out->intent->policies[name->policy].ttl_s
-                                   : GROUP_TTL_S;
     void *tables = w->out->tables;
     int rc =
         gtm_grow(&tables, &w->out->tables_cap, w->out->tables_count + 1, sizeof(*w->out->tables));
     w->out->tables = tables;
+    table_key(table, &w->key);
+    if (rc == GTM_OK && w->key.failed)
+        rc = GTM_ENOMEM;
     if (rc == GTM_OK)
-        rc = gtm__intern_add(&w->tables, &key, sizeof(key), ret_table, &fresh);
+        rc = gtm__intern_add(&w->tables, w->key.data, w->key.len, ret_number, &fresh);
     if (rc == GTM_OK && fresh)
-        w->out->tables[w->out->tables_count++] =
-            (struct gtm__table){.is_group = key.is_group, .index = key.index, .ttl_s = key.ttl_s};
+        w->out->tables[w->out->tables_count++] = *table;
+    else
+        gtm_free(table->fixed);
+    table->fixed = NULL;
     return rc;
 }
 
+static uint32_t kinds_of(const struct gtm_dynamic_name *name)
+{
+    uint32_t kinds = 0;
+    for (size_t i = 0; i < name->types_count; i++) {
+        int kind = dns_kind_of(name->types[i]);
+        if (kind >= 0)
+            kinds |= 1u << kind;
+    }
+    return (kinds & GTM__KINDS_ADDRESS) != 0 ? kinds | GTM__KINDS_ADDRESS : kinds;
+}
+
+static int add_table(struct gtm__work *w, const struct gtm_dynamic_name *name, uint32_t *ret_table)
+{
+    struct gtm__table table = {.of = name->has_policy ? GTM__TABLE_POLICY : GTM__TABLE_GROUP,
+                               .index = name->has_policy ? name->policy : name->group,
+                               .kinds = kinds_of(name)};
+    *ret_table = GTM__TABLE_LATER;
+    if (name->alias)
+        return GTM_OK;
+    if (name->has_policy && !policy_fine(w, name->policy))
+        return GTM_EINVAL;
+    table.ttl_s = name->has_ttl      ? name->ttl_s
+                  : name->has_policy ? w->out->intent->policies[name->policy].ttl_s
+                                     : GROUP_TTL_S;
+    if ((table.kinds & ~(GTM__KINDS_ADDRESS | 1u << DNS_KIND_CNAME)) != 0)
+        table.service = name;
+    return gtm__table_add(w, &table, ret_table);
+}
+
 /* False when anything is wrong; all policies are still checked. */
-static bool collect_tables(struct work *w)
+static bool collect_tables(struct gtm__work *w)
 {
     const struct gtm_intent *intent = w->out->intent;
     bool fine = true;
@@ -87,7 +125,7 @@ nomem:
     return false;
 }
 
-static bool collect_maps(struct work *w, const struct dns_geodb *geodb,
+static bool collect_maps(struct gtm__work *w, const struct dns_geodb *geodb,
                          const struct gtm_compiled *previous)
 {
     struct gtm_compiled *out = w->out;
@@ -96,16 +134,16 @@ static bool collect_maps(struct work *w, const struct dns_geodb *geodb,
     for (size_t t = 0; fine && t < out->tables_count; t++) {
         struct gtm__table *table = &out->tables[t];
         struct gtm_error err = {0};
-        int rc = table->is_group ? gtm__map_trivial(&b, &table->map, &err)
-                                 : gtm__map_for(&b, table->index, &table->map, &err);
+        bool policy = table->of == GTM__TABLE_POLICY;
+        const struct gtm_policy *p = policy ? &out->intent->policies[table->index] : NULL;
+        int rc = policy ? gtm__map_for(&b, table->index, &table->map, &err)
+                        : gtm__map_trivial(&b, &table->map, &err);
         if (rc == GTM_OK)
             continue;
         fine = false;
-        gtm_diags_add(
-            w->diags, GTM_SEV_ERROR, out->intent->path,
-            table->is_group ? 0 : out->intent->policies[table->index].pos.line,
-            table->is_group ? 0 : out->intent->policies[table->index].pos.col, "policy %s: %s",
-            table->is_group ? "of a group" : out->intent->policies[table->index].name, err.text);
+        gtm_diags_add(w->diags, GTM_SEV_ERROR, out->intent->path, p ? p->pos.line : 0,
+                      p ? p->pos.col : 0, "policy %s: %s", p ? p->name : "of a group or alias",
+                      err.text);
     }
     gtm__intern_fini(&b.keys);
     return fine;
@@ -136,11 +174,11 @@ static void index_all(struct pool_index *ix)
 {
     memset(ix->stamp, 0, ix->out->intent->pools_count * sizeof(*ix->stamp));
     for (ix->table = 0; ix->table < ix->out->tables_count; ix->table++)
-        if (!ix->out->tables[ix->table].is_group)
+        if (ix->out->tables[ix->table].of == GTM__TABLE_POLICY)
             policy_pools(ix->out->intent, ix->out->tables[ix->table].index, index_one, ix);
 }
 
-static bool collect_pools(struct work *w)
+static bool collect_pools(struct gtm__work *w)
 {
     struct gtm_compiled *out = w->out;
     size_t pools = out->intent->pools_count;
@@ -169,7 +207,7 @@ static bool collect_pools(struct work *w)
 }
 
 /* All zones are tried, so that the errors of all are reported. */
-static bool collect_zones(struct work *w, const struct gtm_compiled *previous)
+static bool collect_zones(struct gtm__work *w, const struct gtm_compiled *previous)
 {
     struct gtm_compiled *out = w->out;
     bool fine = true;
@@ -198,7 +236,7 @@ static struct gtm_compiled *compiled_new(const struct gtm_intent *intent,
 }
 
 /* Each zone keeps the tables of its names, to be loaded alone when its file changes. */
-static void keep_table_of(struct work *w)
+static void keep_table_of(struct gtm__work *w)
 {
     for (size_t z = 0; w->table_of && z < w->out->intent->zones_count; z++) {
         if (z < w->out->zones_count)
@@ -220,7 +258,7 @@ struct gtm_compiled *gtm_compile_in(const struct gtm_intent *intent, const struc
                                     const struct gtm_compiled *previous, const char *copies_dir,
                                     struct gtm_diags *diags)
 {
-    struct work w = {.out = compiled_new(intent, geodb), .diags = diags};
+    struct gtm__work w = {.out = compiled_new(intent, geodb), .diags = diags};
     if (w.out && copies_dir && !(w.out->copies_dir = gtm_strdup(copies_dir))) {
         gtm_compiled_unref(w.out);
         w.out = NULL;
@@ -231,10 +269,12 @@ struct gtm_compiled *gtm_compile_in(const struct gtm_intent *intent, const struc
     }
     bool fine = collect_tables(&w);
     bool zones_fine = !w.nomem && collect_zones(&w, previous);
-    fine = fine && zones_fine && collect_maps(&w, geodb, previous) && collect_pools(&w);
+    fine = fine && zones_fine && gtm__aliases_resolve(&w) && collect_maps(&w, geodb, previous) &&
+           collect_pools(&w);
     keep_table_of(&w);
     gtm_free(w.checked);
     gtm__intern_fini(&w.tables);
+    gtm_buf_fini(&w.key);
     if (!fine) {
         gtm_compiled_unref(w.out);
         return NULL;
@@ -261,6 +301,8 @@ void gtm_compiled_unref(struct gtm_compiled *c)
         gtm__map_unref(c->maps[i]);
     gtm_free(c->zones);
     gtm_free(c->maps);
+    for (size_t i = 0; i < c->tables_count; i++)
+        gtm_free(c->tables[i].fixed);
     gtm_free(c->tables);
     gtm_free(c->pool_first);
     gtm_free(c->pool_tables);

@@ -307,8 +307,16 @@ static void add_lists(const struct explain *x, const struct policy_parts *parts,
         struct gtm_json *one = gtm_json_append_object(out);
         gtm_json_add_str(one, "policy", intent->policies[parts->policy[i]].name);
         struct gtm_json *regions = gtm_json_add_array(one, "regions");
-        for (unsigned r = 0; r < lists[i].count; r++)
-            gtm_json_append_str(regions, intent->regions[lists[i].region[r]].name);
+        for (unsigned r = 0; r < lists[i].count; r++) {
+            unsigned at = lists[i].region[r] & ~POLICY_TARGET_BIT;
+            int target = lists[i].region[r] & POLICY_TARGET_BIT
+                             ? policy_route_target(intent, parts->policy[i], at)
+                             : -1;
+            if (target >= 0)
+                gtm_json_add_str(one, "route_policy", intent->policies[target].name);
+            else
+                gtm_json_append_str(regions, intent->regions[at].name);
+        }
     }
 }
 
@@ -428,7 +436,7 @@ static int add_why(const struct explain *x)
         return GTM_OK;
     }
     uint32_t table = c->zones[zone].tables[slot];
-    if (!c->tables[table].is_group)
+    if (c->tables[table].of == GTM__TABLE_POLICY)
         return add_policy(x, table, steps);
     const char *group = gtm__group_name(c->intent, c->tables[table].index);
     gtm_json_add_str(x->root, "group", group);

@@ -8,6 +8,7 @@
 #include "dns/classmap.h"
 #include "dns/steer.h"
 #include "dns/view.h"
+#include "gtm/base/buf.h"
 #include "gtm/daemon/publish.h"
 #include "gtm/daemon/publish_intern.h"
 #include "policies/policy.h"
@@ -27,20 +28,52 @@ struct gtm__map {
     struct policy_regions *lists; /* classes × parts */
 };
 
-/* One steering table to be kept: a policy (or a group) with a TTL. */
+/* What a steering table answers with. */
+enum gtm__table_of {
+    GTM__TABLE_POLICY = 0,
+    GTM__TABLE_GROUP,
+    GTM__TABLE_FIXED /* what an alias found in a zone file */
+};
+/* The records of one type that an alias found, the same for everybody. */
+struct gtm__fixed {
+    uint16_t type;
+    uint16_t count; /* 0: none, NODATA or, with why, SERVFAIL */
+    char why[DNS_EDE_TEXT_MAX + 1];
+    uint8_t rdata[];
+};
+
+static inline size_t gtm__fixed_bytes(uint16_t type, size_t count)
+{
+    return count * (type == GTM_TYPE_A ? 4u : 16u);
+}
+
+/* One steering table to be kept. Names that agree in all of this share it. */
 struct gtm__table {
-    bool is_group;
+    enum gtm__table_of of;
     unsigned index; /* of the policy or group */
     uint32_t ttl_s;
-    uint32_t map; /* into maps */
+    uint32_t kinds;                         /* bit n: enum dns_kind n; A and AAAA always together */
+    uint32_t map;                           /* into maps */
+    const struct gtm_dynamic_name *service; /* whose port, priority and ALPN; NULL for addresses and
+                                               CNAME. The intent's */
+    struct gtm__fixed *fixed;               /* owned */
 };
+#define GTM__KINDS_ADDRESS ((1u << DNS_KIND_A) | (1u << DNS_KIND_AAAA))
+
+/* A slot that belongs to an alias: whose, and for which type. name NULL = it does not. */
+struct gtm__alias {
+    const struct gtm_dynamic_name *name; /* the intent's */
+    uint16_t type;
+};
+#define GTM__TABLE_LATER UINT32_MAX /* the table of an alias that is not resolved yet */
 
 struct gtm__zone {
     struct dns_zone *zone;
     uint64_t text_hash[2], names_hash[2];
-    bool includes;    /* its text includes other files: never taken over unread */
-    bool placeholder; /* a copy that has not come yet: it cannot answer */
-    uint32_t *tables; /* by slot */
+    bool includes;              /* its text includes other files: never taken over unread */
+    bool placeholder;           /* a copy that has not come yet: it cannot answer */
+    uint32_t *tables;           /* by slot */
+    struct gtm__alias *aliases; /* by slot */
     size_t slot_count;
     uint32_t *table_of; /* by name */
 };
@@ -82,6 +115,25 @@ int gtm__map_trivial(struct gtm__map_builder *b, uint32_t *ret_map,
                      struct gtm_error *err) GTM_MUST_CHECK;
 void gtm__map_unref(struct gtm__map *map);
 
+/* publish_compile.c */
+struct gtm__work {
+    struct gtm_compiled *out;
+    struct gtm_diags *diags;
+    struct gtm__intern tables; /* number = table */
+    struct gtm_buf key;        /* scratch */
+    uint32_t **table_of;       /* [zone][name]; GTM__TABLE_LATER for aliases */
+    uint8_t *checked;          /* by policy: 1 = fine, 2 = refused */
+    bool nomem;
+};
+/* The number of the table, which is added unless one like it is there. Takes table->fixed over in
+ * either case. GTM_ENOMEM. */
+int gtm__table_add(struct gtm__work *w, struct gtm__table *table,
+                   uint32_t *ret_number) GTM_MUST_CHECK;
+
+/* publish_alias.c */
+/* Finds the tables of all aliases, once all zones are loaded. False: errors are in the diags. */
+bool gtm__aliases_resolve(struct gtm__work *w);
+
 /* publish_zone.c */
 /* Loads zone i, or takes it from the previous. table_of[n] is the table of its n-th name. Errors go
  * to diags: then false. */
@@ -115,15 +167,15 @@ struct gtm__choice {
     size_t spec_words;
 };
 
-struct gtm__table_family {
+struct gtm__table_kind {
     enum policy_mode mode;
-    struct gtm__picks *picks; /* NULL before the first build */
+    struct gtm__picks *picks; /* NULL before the first build, and for kinds that are not wanted */
     struct gtm__choice **choices;
     size_t count;
 };
 struct gtm__table_now {
     struct dns_steer *steer;
-    struct gtm__table_family family[GTM_FAMILY_COUNT];
+    struct gtm__table_kind kind[DNS_KINDS];
 };
 
 /* Everything that belongs to one compiled intent; swapped as a whole by an install. */
@@ -142,6 +194,7 @@ struct gtm__state {
     struct policy_choice choice;
     uint32_t *spec;
     size_t spec_words, spec_cap;
+    struct gtm_buf rdata, rdlens;
     struct dns_option_spec *options;
     size_t options_cap;
     struct dns_choice **choice_ptrs;
@@ -178,6 +231,33 @@ void gtm__picks_fini(struct gtm__picks_cache *cache);
 
 /* A group's name, for messages. */
 const char *gtm__group_name(const struct gtm_intent *intent, unsigned group);
+
+/* The family whose endpoints answer a kind: names of hosts stand for both. */
+static inline enum gtm_family gtm__family_of(int kind)
+{
+    return kind == DNS_KIND_A      ? GTM_FAMILY_V4
+           : kind == DNS_KIND_AAAA ? GTM_FAMILY_V6
+                                   : GTM_FAMILY_ANY;
+}
+
+/* publish_records.c */
+struct gtm__spec {
+    struct gtm__state *state;
+    const struct gtm__table *table;
+    const struct policy_env *env;
+    enum dns_kind kind;
+    char reason[DNS_EDE_TEXT_MAX + GTM_NAME_MAX + 1]; /* of SERVFAIL */
+};
+/* Writes what state->choice (of a fixed table: the table itself) answers as bytes into state->spec,
+ * by which equal choices are recognised. GTM_ENOMEM. */
+int gtm__spec_write(struct gtm__spec *spec) GTM_MUST_CHECK;
+/* Makes the choice of those bytes. */
+struct dns_choice *gtm__spec_choice(struct gtm__spec *spec, struct gtm_error *err);
+/* Appends the rdata of an endpoint's record (not A, AAAA). weight: against its neighbours. False:
+ * it has none, see gtm_dynamic_name. */
+bool gtm__record_rdata(const struct policy_env *env, const struct gtm_dynamic_name *service,
+                       enum dns_kind kind, const struct policy_member *member, uint16_t weight,
+                       struct gtm_buf *out);
 
 /* publish_table.c */
 /* Rebuilds table t; *ret_changed says whether its steering table is another one now. On failure the

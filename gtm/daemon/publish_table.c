@@ -10,25 +10,15 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The bytes of a choice: its head, then for each option its head, weights and addresses; in words,
- * so that all is aligned for dns_option_spec to point into. */
-struct spec_head {
-    uint32_t outcome, ttl_s, options;
-};
-struct spec_option {
-    uint32_t weight, answers, count, weighted;
-};
-#define WORDS(type) (sizeof(type) / sizeof(uint32_t))
-
-/* A family while it is being rebuilt. */
+/* A kind while it is being rebuilt. */
 struct build {
     struct gtm__state *state;
     const struct gtm__table *table;
     struct policy_env env;
-    struct policy_parts parts;
-    const struct gtm__table_family *was;
-    struct gtm__table_family now;
-    char reason[DNS_EDE_TEXT_MAX + GTM_NAME_MAX + 1]; /* of SERVFAIL */
+    const struct policy_parts *parts;
+    const struct gtm__table_kind *was;
+    struct gtm__table_kind now;
+    struct gtm__spec spec;
 };
 
 static void choice_put(struct gtm__choice *c)
@@ -40,132 +30,21 @@ static void choice_put(struct gtm__choice *c)
     gtm_free(c);
 }
 
-static void family_fini(struct gtm__state *state, struct gtm__table_family *f)
+static void kind_fini(struct gtm__state *state, struct gtm__table_kind *k)
 {
-    for (size_t i = 0; i < f->count; i++)
-        choice_put(f->choices[i]);
-    gtm_free(f->choices);
-    gtm__picks_put(state, f->picks);
-    *f = (struct gtm__table_family){.mode = POLICY_NORMAL};
+    for (size_t i = 0; i < k->count; i++)
+        choice_put(k->choices[i]);
+    gtm_free(k->choices);
+    gtm__picks_put(state, k->picks);
+    *k = (struct gtm__table_kind){.mode = POLICY_NORMAL};
 }
 
 void gtm__table_fini(struct gtm__state *state, struct gtm__table_now *now)
 {
-    for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++)
-        family_fini(state, &now->family[f]);
+    for (unsigned k = 0; k < DNS_KINDS; k++)
+        kind_fini(state, &now->kind[k]);
     dns_steer_unref(now->steer);
     now->steer = NULL;
-}
-
-/* Room for `words` more in the scratch; NULL without memory. They count at once. */
-static void *spec_more(struct gtm__state *state, size_t words)
-{
-    void *spec = state->spec;
-    int rc = gtm_grow(&spec, &state->spec_cap, state->spec_words + words, sizeof(*state->spec));
-    state->spec = spec;
-    if (rc != GTM_OK)
-        return NULL;
-    state->spec_words += words;
-    return &state->spec[state->spec_words - words];
-}
-
-static bool spec_option(struct build *b, const struct policy_option *o)
-{
-    const struct policy_member *members = &b->state->choice.members[o->first];
-    bool weighted = false;
-    for (size_t i = 1; i < o->count; i++)
-        weighted |= members[i].weight != members[0].weight;
-    weighted = weighted && o->answers < o->count;
-    size_t address = b->env.family == GTM_FAMILY_V4 ? 1 : 4;
-    size_t words = WORDS(struct spec_option) + o->count * ((weighted ? 1 : 0) + address);
-    uint32_t *at = spec_more(b->state, words);
-    if (!at)
-        return false;
-    struct spec_option head = {o->weight, o->answers, (uint32_t)o->count, weighted};
-    memcpy(at, &head, sizeof(head));
-    at += WORDS(struct spec_option);
-    for (size_t i = 0; weighted && i < o->count; i++)
-        *at++ = members[i].weight;
-    for (size_t i = 0; i < o->count; i++, at += address) {
-        const struct gtm_endpoint *ep =
-            &b->env.intent->pools[members[i].pool].endpoints[members[i].endpoint];
-        if (b->env.family == GTM_FAMILY_V4)
-            memcpy(at, &ep->v4, sizeof(ep->v4));
-        else
-            memcpy(at, &ep->v6, sizeof(ep->v6));
-    }
-    return true;
-}
-
-static enum dns_outcome outcome_of(enum policy_mode mode)
-{
-    if (mode == POLICY_NODATA)
-        return DNS_OUTCOME_NODATA;
-    return mode == POLICY_FAIL_CLOSED || mode == POLICY_INACTIVE ? DNS_OUTCOME_SERVFAIL
-                                                                 : DNS_OUTCOME_ANSWER;
-}
-
-/* Writes the choice in state->choice into the scratch. */
-static int spec_write(struct build *b)
-{
-    const struct policy_choice *c = &b->state->choice;
-    b->state->spec_words = 0;
-    struct spec_head *head = spec_more(b->state, WORDS(struct spec_head));
-    if (!head)
-        return GTM_ENOMEM;
-    enum dns_outcome outcome = outcome_of(c->mode);
-    *head = (struct spec_head){outcome, b->table->ttl_s, (uint32_t)c->options_count};
-    for (size_t i = 0; i < c->options_count; i++)
-        if (!spec_option(b, &c->options[i]))
-            return GTM_ENOMEM;
-    if (outcome != DNS_OUTCOME_SERVFAIL)
-        return GTM_OK;
-    size_t words = (strlen(b->reason) + sizeof(uint32_t)) / sizeof(uint32_t);
-    uint32_t *text = spec_more(b->state, words);
-    if (!text)
-        return GTM_ENOMEM;
-    memset(text, 0, words * sizeof(uint32_t));
-    memcpy(text, b->reason, strlen(b->reason));
-    return GTM_OK;
-}
-
-/* Reads the scratch back as what dns/ takes. */
-static struct dns_choice *spec_to_choice(struct build *b, struct gtm_error *err)
-{
-    struct gtm__state *s = b->state;
-    struct spec_head head;
-    memcpy(&head, s->spec, sizeof(head));
-    void *options = s->options;
-    int rc = gtm_grow(&options, &s->options_cap, head.options, sizeof(*s->options));
-    s->options = options;
-    if (rc != GTM_OK) {
-        gtm_error_set(err, rc, "no memory for a choice");
-        return NULL;
-    }
-    const uint32_t *at = s->spec + WORDS(struct spec_head);
-    for (size_t i = 0; i < head.options; i++) {
-        struct spec_option o;
-        memcpy(&o, at, sizeof(o));
-        at += WORDS(struct spec_option);
-        s->options[i] =
-            (struct dns_option_spec){.weight = o.weight, .answers = o.answers, .count = o.count};
-        if (o.weighted) {
-            s->options[i].weights = at;
-            at += o.count;
-        }
-        s->options[i].rdata = (const uint8_t *)at;
-        at += o.count * (b->env.family == GTM_FAMILY_V4 ? 1 : 4);
-    }
-    struct dns_choice_spec spec = {
-        .type = b->env.family == GTM_FAMILY_V4 ? GTM_TYPE_A : GTM_TYPE_AAAA,
-        .ttl_s = head.ttl_s,
-        .outcome = (enum dns_outcome)head.outcome,
-        .options = s->options,
-        .options_count = head.options,
-        .ede_text = head.outcome == DNS_OUTCOME_SERVFAIL ? b->reason : NULL,
-    };
-    s->info->choices_built++;
-    return dns_choice_new(&spec, err);
 }
 
 /* The choice in the scratch: the old table's when it has it, else a new one. */
@@ -185,7 +64,7 @@ static struct gtm__choice *choice_get(struct build *b, struct gtm_error *err)
         c->uses = 1;
         c->spec_words = s->spec_words;
         c->spec = gtm_memdup(s->spec, s->spec_words * sizeof(*s->spec));
-        c->choice = c->spec ? spec_to_choice(b, err) : NULL;
+        c->choice = c->spec ? gtm__spec_choice(&b->spec, err) : NULL;
     }
     if (c && !c->choice) {
         choice_put(c);
@@ -207,38 +86,44 @@ const char *gtm__group_name(const struct gtm_intent *intent, unsigned group)
 static void set_reason(struct build *b)
 {
     const struct gtm_intent *intent = b->env.intent;
-    const struct gtm_policy *p = b->table->is_group ? NULL : &intent->policies[b->table->index];
-    if (!p)
-        snprintf(b->reason, sizeof(b->reason), "group %s is not active yet",
+    char *reason = b->spec.reason;
+    size_t room = sizeof(b->spec.reason);
+    if (b->table->of == GTM__TABLE_GROUP)
+        snprintf(reason, room, "group %s is not active yet",
                  gtm__group_name(intent, b->table->index));
-    else if (b->state->choice.mode == POLICY_FAIL_CLOSED)
-        snprintf(b->reason, sizeof(b->reason), "all endpoints of %s are down (fail_closed)",
-                 p->name);
-    else
-        snprintf(b->reason, sizeof(b->reason), "policy %s is not active yet", p->name);
+    else if (b->table->of == GTM__TABLE_POLICY && b->state->choice.mode == POLICY_FAIL_CLOSED)
+        snprintf(reason, room, "all endpoints of %s are down (fail_closed)",
+                 intent->policies[b->table->index].name);
+    else if (b->table->of == GTM__TABLE_POLICY)
+        snprintf(reason, room, "policy %s is not active yet",
+                 intent->policies[b->table->index].name);
+}
+
+static const char *table_name(const struct build *b)
+{
+    return b->table->of == GTM__TABLE_POLICY  ? b->env.intent->policies[b->table->index].name
+           : b->table->of == GTM__TABLE_GROUP ? "of a group"
+                                              : "of an alias";
 }
 
 static int choose(struct build *b, size_t slot, struct gtm_error *err)
 {
     struct gtm__state *s = b->state;
     const struct gtm__map *map = s->compiled->maps[b->table->map];
-    struct policy_class class_ = {.parts = &b->parts,
+    struct policy_class class_ = {.parts = b->parts,
                                   .lists = gtm__map_class(map, b->now.picks->class_of_slot[slot])};
     int rc = GTM_OK;
-    if (b->table->is_group) {
+    if (b->table->of == GTM__TABLE_POLICY) {
+        rc = policy_choose(&b->env, b->table->index, &class_, &s->choice);
+    } else {
         s->choice.mode = POLICY_INACTIVE;
         s->choice.options_count = s->choice.members_count = 0;
-    } else {
-        rc = policy_choose(&b->env, b->table->index, &class_, &s->choice);
     }
     set_reason(b);
     if (rc == GTM_OK)
-        rc = spec_write(b);
+        rc = gtm__spec_write(&b->spec);
     if (rc != GTM_OK)
-        return gtm_error_set(err, rc, "policy %s: %s",
-                             b->table->is_group ? "of a group"
-                                                : b->env.intent->policies[b->table->index].name,
-                             gtm_err_text(rc));
+        return gtm_error_set(err, rc, "policy %s: %s", table_name(b), gtm_err_text(rc));
     b->now.choices[slot] = choice_get(b, err);
     if (!b->now.choices[slot])
         return err->code;
@@ -246,14 +131,14 @@ static int choose(struct build *b, size_t slot, struct gtm_error *err)
     return GTM_OK;
 }
 
-static int build_family(struct build *b, struct gtm_error *err)
+static int build_kind(struct build *b, struct gtm_error *err)
 {
     struct policy_look look;
-    look.mode = POLICY_INACTIVE;
-    if (!b->table->is_group)
-        policy_look(&b->env, b->table->index, &b->parts, &look);
+    look.mode = b->table->of == GTM__TABLE_FIXED ? POLICY_NORMAL : POLICY_INACTIVE;
+    if (b->table->of == GTM__TABLE_POLICY)
+        policy_look(&b->env, b->table->index, b->parts, &look);
     b->now.mode = look.mode;
-    b->now.picks = gtm__picks_get(b->state, b->table, &b->parts, &look, err);
+    b->now.picks = gtm__picks_get(b->state, b->table, b->parts, &look, err);
     if (!b->now.picks)
         return err->code;
     b->now.choices = gtm_calloc(b->now.picks->slots, sizeof(*b->now.choices));
@@ -267,7 +152,7 @@ static int build_family(struct build *b, struct gtm_error *err)
     return GTM_OK;
 }
 
-static bool same(const struct gtm__table_family *a, const struct gtm__table_family *b)
+static bool same(const struct gtm__table_kind *a, const struct gtm__table_kind *b)
 {
     if (a->picks != b->picks || a->count != b->count)
         return false;
@@ -277,35 +162,39 @@ static bool same(const struct gtm__table_family *a, const struct gtm__table_fami
     return true;
 }
 
-static struct dns_steer *steer_new(struct gtm__state *state, struct build b[GTM_FAMILY_COUNT],
+static struct dns_steer *steer_new(struct gtm__state *state, const struct gtm__table *table,
+                                   const struct gtm__table_kind now[DNS_KINDS],
                                    struct gtm_error *err)
 {
     struct dns_steer_kind kinds[DNS_KINDS] = {{0}};
-    size_t at = 0;
+    size_t total = 0, at = 0;
     void *ptrs = state->choice_ptrs;
-    int rc = gtm_grow(&ptrs, &state->choice_ptrs_cap, b[0].now.count + b[1].now.count,
-                      sizeof(*state->choice_ptrs));
+    for (unsigned k = 0; k < DNS_KINDS; k++)
+        total += now[k].count;
+    int rc = gtm_grow(&ptrs, &state->choice_ptrs_cap, total, sizeof(*state->choice_ptrs));
     state->choice_ptrs = ptrs;
     if (rc != GTM_OK) {
         gtm_error_set(err, rc, "no memory for a steering table");
         return NULL;
     }
-    for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++) {
-        kinds[f] = (struct dns_steer_kind){.picks = b[f].now.picks->picks,
+    for (unsigned k = 0; k < DNS_KINDS; k++) {
+        if (!now[k].picks)
+            continue;
+        kinds[k] = (struct dns_steer_kind){.picks = now[k].picks->picks,
                                            .choices = &state->choice_ptrs[at],
-                                           .choices_count = b[f].now.count};
-        for (size_t i = 0; i < b[f].now.count; i++)
-            state->choice_ptrs[at++] = b[f].now.choices[i]->choice;
+                                           .choices_count = now[k].count};
+        for (size_t i = 0; i < now[k].count; i++)
+            state->choice_ptrs[at++] = now[k].choices[i]->choice;
     }
-    return dns_steer_new(state->compiled->maps[b[0].table->map]->map, kinds, err);
+    return dns_steer_new(state->compiled->maps[table->map]->map, kinds, err);
 }
 
 /* Keeps the publisher's counts of desperate tables right. */
 static void count_modes(struct gtm_publisher_info *info, const struct gtm__table_now *now, bool add)
 {
     bool closed = false, open = false;
-    for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++) {
-        enum policy_mode mode = now->family[f].mode;
+    for (unsigned k = 0; k < DNS_KINDS; k++) {
+        enum policy_mode mode = now->kind[k].mode;
         closed |= mode == POLICY_FAIL_CLOSED;
         open |= mode == POLICY_FAIL_OPEN || mode == POLICY_LAST_GOOD;
     }
@@ -313,41 +202,62 @@ static void count_modes(struct gtm_publisher_info *info, const struct gtm__table
     info->fail_open += add ? (size_t)open : (size_t)0 - (size_t)open;
 }
 
+/* All kinds that the table wants, into now; on failure what was built is in there, too. */
+static int build_kinds(struct gtm__state *state, const struct gtm_states *states, size_t t,
+                       struct gtm__table_kind now[DNS_KINDS], struct gtm_error *err)
+{
+    const struct gtm__table *table = &state->compiled->tables[t];
+    struct policy_parts parts = {.count = 0};
+    int rc = GTM_OK;
+    if (table->of == GTM__TABLE_POLICY)
+        policy_parts(state->compiled->intent, table->index, &parts);
+    for (unsigned k = 0; rc == GTM_OK && k < DNS_KINDS; k++) {
+        struct build b = {.state = state,
+                          .table = table,
+                          .env = {.intent = state->compiled->intent,
+                                  .states = states,
+                                  .family = gtm__family_of((int)k)},
+                          .parts = &parts,
+                          .was = &state->tables[t].kind[k]};
+        if ((table->kinds >> k & 1) == 0)
+            continue;
+        b.spec.state = state;
+        b.spec.table = table;
+        b.spec.env = &b.env;
+        b.spec.kind = (enum dns_kind)k;
+        rc = build_kind(&b, err);
+        now[k] = b.now;
+    }
+    return rc;
+}
+
 int gtm__table_build(struct gtm__state *state, const struct gtm_states *states, size_t t,
                      bool *ret_changed, struct gtm_error *err)
 {
     struct gtm__table_now *now = &state->tables[t];
-    struct build b[GTM_FAMILY_COUNT];
+    struct gtm__table_kind fresh[DNS_KINDS];
     struct dns_steer *steer = NULL;
-    int rc = GTM_OK;
-    for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++) {
-        b[f] = (struct build){.state = state,
-                              .table = &state->compiled->tables[t],
-                              .env = {.intent = state->compiled->intent,
-                                      .states = states,
-                                      .family = (enum gtm_family)f},
-                              .was = &now->family[f]};
-        if (!b[f].table->is_group)
-            policy_parts(b[f].env.intent, b[f].table->index, &b[f].parts);
-    }
-    for (unsigned f = 0; rc == GTM_OK && f < GTM_FAMILY_COUNT; f++)
-        rc = build_family(&b[f], err);
+    memset(fresh, 0, sizeof(fresh));
+    int rc = build_kinds(state, states, t, fresh, err);
+    bool changed = now->steer == NULL;
+    for (unsigned k = 0; k < DNS_KINDS; k++)
+        changed |= !same(&fresh[k], &now->kind[k]);
     state->info->tables_built++;
-    *ret_changed = rc == GTM_OK && !(now->steer && same(&b[0].now, &now->family[0]) &&
-                                     same(&b[1].now, &now->family[1]));
-    if (*ret_changed && (steer = steer_new(state, b, err)) == NULL) {
+    *ret_changed = rc == GTM_OK && changed;
+    if (*ret_changed &&
+        (steer = steer_new(state, &state->compiled->tables[t], fresh, err)) == NULL) {
         *ret_changed = false;
         rc = err->code;
     }
     if (rc != GTM_OK) {
-        for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++)
-            family_fini(state, &b[f].now);
+        for (unsigned k = 0; k < DNS_KINDS; k++)
+            kind_fini(state, &fresh[k]);
         return rc;
     }
     count_modes(state->info, now, false);
-    for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++) {
-        family_fini(state, &now->family[f]);
-        now->family[f] = b[f].now;
+    for (unsigned k = 0; k < DNS_KINDS; k++) {
+        kind_fini(state, &now->kind[k]);
+        now->kind[k] = fresh[k];
     }
     count_modes(state->info, now, true);
     if (steer) {

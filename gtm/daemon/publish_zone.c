@@ -37,31 +37,74 @@ static void load_fini(struct load *l)
     gtm_free(l->path);
 }
 
+static void add_dynamic(struct load *l, const struct gtm_compiled *out,
+                        const struct gtm_dynamic_name *name, const uint16_t *types, size_t count,
+                        uint32_t slot)
+{
+    l->dynamics[l->dynamics_count++] = (struct dns_zone_dynamic){
+        .name = name->name,
+        .types = types,
+        .types_count = count,
+        .slot = slot,
+        .file = out->intent->path,
+        .line = name->pos.line,
+        .col = name->pos.col,
+    };
+}
+
+/* An alias has a slot for each type, since its target may have one from a policy and the other from
+ * its zone file; which table that is turns out once all zones are loaded. */
+static int add_alias(struct load *l, const struct gtm_compiled *out,
+                     const struct gtm_dynamic_name *name, struct gtm__intern *seen)
+{
+    static const uint16_t both[] = {GTM_TYPE_A, GTM_TYPE_AAAA};
+    const uint16_t *types = name->types_count > 0 ? name->types : both;
+    size_t count = name->types_count > 0 ? name->types_count : 2;
+    struct gtm_buf key = {0};
+    int rc = GTM_OK;
+    for (size_t i = 0; rc == GTM_OK && i < count; i++) {
+        uint32_t slot = 0, head[] = {GTM__TABLE_LATER, types[i], name->has_ttl, name->ttl_s};
+        if (types[i] != GTM_TYPE_A && types[i] != GTM_TYPE_AAAA)
+            continue; /* the model refuses it */
+        gtm_buf_clear(&key);
+        gtm_buf_add(&key, head, sizeof(head));
+        gtm_buf_adds(&key, name->alias);
+        rc = key.failed ? GTM_ENOMEM : gtm__intern_add(seen, key.data, key.len, &slot, NULL);
+        if (rc != GTM_OK)
+            break;
+        l->zone->tables[slot] = GTM__TABLE_LATER;
+        l->zone->aliases[slot] = (struct gtm__alias){.name = name, .type = types[i]};
+        add_dynamic(l, out, name, &types[i], 1, slot);
+    }
+    gtm_buf_fini(&key);
+    return rc;
+}
+
 /* Gives each distinct table of the zone's names a slot, in the order of first use. */
 static int assign_slots(struct load *l, const struct gtm_compiled *out, const uint32_t *table_of)
 {
     struct gtm__intern seen = {0};
+    size_t most = l->conf->names_count;
     uint32_t slot = 0;
     int rc = GTM_OK;
-    l->dynamics = gtm_calloc(l->conf->names_count, sizeof(*l->dynamics));
-    l->zone->tables = gtm_calloc(l->conf->names_count, sizeof(*l->zone->tables));
-    if (!l->dynamics || !l->zone->tables)
+    for (size_t n = 0; n < l->conf->names_count; n++)
+        most += l->conf->names[n].alias ? 1 : 0;
+    l->dynamics = gtm_calloc(most, sizeof(*l->dynamics));
+    l->zone->tables = gtm_calloc(most, sizeof(*l->zone->tables));
+    l->zone->aliases = gtm_calloc(most, sizeof(*l->zone->aliases));
+    if (!l->dynamics || !l->zone->tables || !l->zone->aliases)
         rc = GTM_ENOMEM;
     for (size_t n = 0; rc == GTM_OK && n < l->conf->names_count; n++) {
         const struct gtm_dynamic_name *name = &l->conf->names[n];
+        if (name->alias) {
+            rc = add_alias(l, out, name, &seen);
+            continue;
+        }
         rc = gtm__intern_add(&seen, &table_of[n], sizeof(table_of[n]), &slot, NULL);
         if (rc != GTM_OK)
             break;
         l->zone->tables[slot] = table_of[n];
-        l->dynamics[l->dynamics_count++] = (struct dns_zone_dynamic){
-            .name = name->name,
-            .types = name->types,
-            .types_count = name->types_count,
-            .slot = slot,
-            .file = out->intent->path,
-            .line = name->pos.line,
-            .col = name->pos.col,
-        };
+        add_dynamic(l, out, name, name->types, name->types_count, slot);
     }
     l->zone->slot_count = seen.count;
     gtm__intern_fini(&seen);

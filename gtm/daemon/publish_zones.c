@@ -68,7 +68,9 @@ static bool copy_zone(struct gtm__zone *to, const struct gtm__zone *from, size_t
     *to = *from;
     to->zone = dns_zone_ref(from->zone);
     to->tables = to->table_of = NULL;
-    return copy_array(&to->tables, from->tables, from->slot_count * sizeof(*from->tables)) &&
+    to->aliases = NULL;
+    return copy_array(&to->aliases, from->aliases, from->slot_count * sizeof(*from->aliases)) &&
+           copy_array(&to->tables, from->tables, from->slot_count * sizeof(*from->tables)) &&
            copy_array(&to->table_of, from->table_of, names * sizeof(*from->table_of));
 }
 
@@ -92,6 +94,8 @@ static struct gtm_compiled *copy_rest(const struct gtm_compiled *from)
               copy_array(&c->pool_tables, from->pool_tables,
                          from->pool_first[pools] * sizeof(*c->pool_tables)) &&
               copy_array(&c->maps, from->maps, from->maps_count * sizeof(*c->maps));
+    for (size_t i = 0; c->tables && i < from->tables_count; i++)
+        c->tables[i].fixed = NULL; /* only linked ones have any */
     c->zones = ok ? gtm_calloc(from->zones_count + 1, sizeof(*c->zones)) : NULL;
     for (size_t i = 0; c->maps && i < from->maps_count; i++, c->maps_count++)
         atomic_fetch_add_explicit(&c->maps[i]->refs, 1, memory_order_relaxed);
