@@ -149,6 +149,29 @@ static bool collect_maps(struct gtm__work *w, const struct dns_geodb *geodb,
     return fine;
 }
 
+static bool make_orders(struct gtm__work *w)
+{
+    struct gtm__orders *o = gtm_calloc(1, sizeof(*o));
+    if (o) {
+        atomic_init(&o->refs, 1);
+        o->orders = policy_orders_new(w->out->intent);
+    }
+    w->out->orders = o;
+    if (o && o->orders)
+        return true;
+    gtm_diags_add(w->diags, GTM_SEV_ERROR, w->out->intent->path, 0, 0,
+                  "no memory for sticky policies");
+    return false;
+}
+
+static void orders_unref(struct gtm__orders *o)
+{
+    if (!o || atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    policy_orders_free(o->orders);
+    gtm_free(o);
+}
+
 /* ---- which tables hang on a pool ---- */
 
 struct pool_index {
@@ -269,8 +292,8 @@ struct gtm_compiled *gtm_compile_in(const struct gtm_intent *intent, const struc
     }
     bool fine = collect_tables(&w);
     bool zones_fine = !w.nomem && collect_zones(&w, previous);
-    fine = fine && zones_fine && gtm__aliases_resolve(&w) && collect_maps(&w, geodb, previous) &&
-           collect_pools(&w);
+    fine = fine && zones_fine && gtm__aliases_resolve(&w) && make_orders(&w) &&
+           collect_maps(&w, geodb, previous) && collect_pools(&w);
     keep_table_of(&w);
     gtm_free(w.checked);
     gtm__intern_fini(&w.tables);
@@ -301,6 +324,7 @@ void gtm_compiled_unref(struct gtm_compiled *c)
         gtm__map_unref(c->maps[i]);
     gtm_free(c->zones);
     gtm_free(c->maps);
+    orders_unref(c->orders);
     for (size_t i = 0; i < c->tables_count; i++)
         gtm_free(c->tables[i].fixed);
     gtm_free(c->tables);

@@ -12,6 +12,7 @@
 #include "gtm/daemon/publish.h"
 #include "gtm/daemon/publish_intern.h"
 #include "policies/policy.h"
+#include "policies/sticky.h"
 
 #include <stdatomic.h>
 
@@ -78,6 +79,12 @@ struct gtm__zone {
     uint32_t *table_of; /* by name */
 };
 
+/* What sticky policies go by. Counted: shared by compiles of one intent. */
+struct gtm__orders {
+    atomic_int refs;
+    struct policy_orders *orders;
+};
+
 struct gtm_compiled {
     atomic_int refs;
     struct gtm_intent *intent;
@@ -89,6 +96,7 @@ struct gtm_compiled {
     size_t tables_count, tables_cap;
     struct gtm__zone *zones; /* one for each of the intent's */
     size_t zones_count;
+    struct gtm__orders *orders;
     uint32_t *pool_first, *pool_tables; /* the tables that use pool p: [first[p], first[p + 1]) */
     struct gtm_compiled_info info;
 };

@@ -216,7 +216,8 @@ static int build_kinds(struct gtm__state *state, const struct gtm_states *states
                           .table = table,
                           .env = {.intent = state->compiled->intent,
                                   .states = states,
-                                  .family = gtm__family_of((int)k)},
+                                  .family = gtm__family_of((int)k),
+                                  .orders = state->compiled->orders->orders},
                           .parts = &parts,
                           .was = &state->tables[t].kind[k]};
         if ((table->kinds >> k & 1) == 0)

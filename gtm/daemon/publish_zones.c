@@ -43,6 +43,11 @@ bool gtm_compiled_placeholder(const struct gtm_compiled *compiled, size_t zone)
     return zone < compiled->zones_count && compiled->zones[zone].placeholder;
 }
 
+bool gtm_compiled_includes(const struct gtm_compiled *compiled, size_t zone)
+{
+    return zone < compiled->zones_count && compiled->zones[zone].includes;
+}
+
 bool gtm_compiled_linked(const struct gtm_compiled *compiled)
 {
     for (size_t z = 0; z < compiled->zones_count; z++)
@@ -99,6 +104,8 @@ static struct gtm_compiled *copy_rest(const struct gtm_compiled *from)
     c->zones = ok ? gtm_calloc(from->zones_count + 1, sizeof(*c->zones)) : NULL;
     for (size_t i = 0; c->maps && i < from->maps_count; i++, c->maps_count++)
         atomic_fetch_add_explicit(&c->maps[i]->refs, 1, memory_order_relaxed);
+    c->orders = from->orders;
+    atomic_fetch_add_explicit(&c->orders->refs, 1, memory_order_relaxed);
     c->tables_count = c->tables_cap = from->tables_count;
     c->maps_cap = from->maps_count;
     if (ok && c->zones)

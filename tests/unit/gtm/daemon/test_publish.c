@@ -170,7 +170,8 @@ static void equal_things_are_shared(void **state)
     const struct gtm__state *s = f->pub->state;
     const struct gtm__table *t = s->compiled->tables;
     for (size_t i = 0; i < s->compiled->tables_count; i++)
-        if (t[i].of == GTM__TABLE_POLICY && t[i].index != FAR && s->compiled->maps[t[i].map]->parts > 0)
+        if (t[i].of == GTM__TABLE_POLICY && t[i].index != FAR &&
+            s->compiled->maps[t[i].map]->parts > 0)
             assert_ptr_equal(s->tables[i].kind[0].picks, s->tables[0].kind[0].picks);
 }
 
