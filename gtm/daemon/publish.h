@@ -51,6 +51,8 @@ struct gtm_compiled *gtm_compile_zones(const struct gtm_compiled *previous, cons
 bool gtm_compiled_linked(const struct gtm_compiled *compiled);
 /* Is the zone one whose copy has not come yet? */
 bool gtm_compiled_placeholder(const struct gtm_compiled *compiled, size_t zone);
+/* Does its text include other files? */
+bool gtm_compiled_includes(const struct gtm_compiled *compiled, size_t zone);
 /* The path of the text of the intent's zone i; new, NULL: out of memory. */
 char *gtm_compiled_zone_path(const struct gtm_compiled *compiled, size_t zone);
 struct gtm_compiled *gtm_compiled_ref(struct gtm_compiled *compiled);
