@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The engine's life, its thread, and the change from one set of targets to the next. See health.h
- * and engine.h.
+ * The engine's life, its thread and its commands. See health.h and engine.h.
  *
  * Happy path: a command is queued under the lock → the loop is woken → the commands are carried out
  * in order. The tick runs the items whose time has come, and is armed for the next one.
@@ -12,11 +11,13 @@
 #include "health/engine.h"
 
 #include "gtm/base/mem.h"
+#include "health/exec.h"
 #include "health/probe_http.h"
 #include "health/shard.h"
 
 #include <curl/curl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #define NS_PER_MS      1000000u
@@ -25,7 +26,6 @@
 #define TICK_MAX_NS    (100u * NS_PER_MS) /* between ticks while probes run: finds stalls */
 #define LAG_WINDOW     16ull              /* ticks that the average of their lateness spans */
 #define ITEMS_PER_TICK 256                /* then sockets get their turn */
-#define SPREAD_US      100                /* first probes of many targets: this far apart */
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
 static CURLcode curl_rc;
@@ -113,117 +113,28 @@ static void command_free(struct health_command *command)
     for (size_t i = 0; command->specs && i < command->count; i++)
         health_spec_free(command->specs[i]);
     gtm_free(command->specs);
-    gtm_free(command->check);
+    gtm_free(command->key);
     gtm_free(command);
-}
-
-/* A set of targets in the making. */
-struct plan {
-    struct health_item **items;
-    size_t count;
-    struct gtm_map *by_key;
-};
-
-static void plan_drop(struct health_engine *engine, struct plan *plan)
-{
-    for (size_t i = 0; i < plan->count; i++) {
-        plan->items[i]->spec = plan->items[i]->kept ? plan->items[i]->spec : NULL;
-        if (!plan->items[i]->kept)
-            health__item_free(plan->items[i]);
-    }
-    for (size_t i = 0; i < engine->count; i++)
-        engine->items[i]->kept = false;
-    gtm_map_free(plan->by_key, NULL);
-    gtm_free(plan->items);
-}
-
-/* The first probes of many targets are spread, or they would be late by their own number. */
-static unsigned first_window_ms(size_t count)
-{
-    size_t spread_ms = count * SPREAD_US / 1000u;
-    return spread_ms > HEALTH_FIRST_MS ? (unsigned)spread_ms : HEALTH_FIRST_MS;
-}
-
-/* Adds the target of one spec: the item that has it, or a new one. */
-static int plan_add(struct health_engine *engine, struct plan *plan,
-                    const struct health_command *command, size_t i)
-{
-    struct health_spec *spec = command->specs[i];
-    struct health_item *old = gtm_map_get(engine->by_key, spec->key);
-    struct health_item *item = old;
-    if (old && health_spec_equal(old->spec, spec)) {
-        old->kept = true;
-    } else {
-        item = health__item_new(engine, spec, old, first_window_ms(command->count));
-        if (!item)
-            return GTM_ENOMEM;
-    }
-    plan->items[plan->count++] = item;
-    return gtm_map_put(plan->by_key, spec->key, item, NULL);
-}
-
-static int plan_make(struct health_engine *engine, struct plan *plan,
-                     const struct health_command *command)
-{
-    *plan = (struct plan){.by_key = gtm_map_new()};
-    plan->items = gtm_calloc(command->count, sizeof(struct health_item *));
-    int rc = plan->by_key && plan->items ? GTM_OK : GTM_ENOMEM;
-    if (rc == GTM_OK)
-        rc = health_queue_reserve(&engine->queue, command->count);
-    for (size_t i = 0; rc == GTM_OK && i < command->count; i++)
-        rc = plan_add(engine, plan, command, i);
-    return rc;
-}
-
-static void carry_out_apply(struct health_engine *engine, struct health_command *command)
-{
-    struct plan plan;
-    if (plan_make(engine, &plan, command) != GTM_OK) {
-        plan_drop(engine, &plan);
-        gtm_log(GTM_LOG_ERROR, "health", "the targets stay as they were: out of memory",
-                gtm_kv_int("wanted", (int64_t)command->count));
-        return;
-    }
-    struct health_item **old_items = engine->items;
-    size_t old_count = engine->count, added = 0;
-    struct gtm_map *old_map = engine->by_key;
-    pthread_mutex_lock(&engine->lock);
-    engine->items = plan.items;
-    engine->count = plan.count;
-    engine->by_key = plan.by_key;
-    pthread_mutex_unlock(&engine->lock);
-    for (size_t i = 0; i < old_count; i++)
-        if (!old_items[i]->kept)
-            health__item_free(old_items[i]);
-    gtm_map_free(old_map, NULL);
-    gtm_free(old_items);
-
-    uint64_t now_ns = health__now_ns(engine);
-    for (size_t i = 0; i < plan.count; i++) {
-        if (plan.items[i]->kept) {
-            plan.items[i]->kept = false;
-            continue;
-        }
-        command->specs[i] = NULL; /* the item's now */
-        added++;
-        health__item_run(plan.items[i], now_ns);
-    }
-    gtm_log(GTM_LOG_INFO, "health", "targets changed", gtm_kv_int("targets", (int64_t)plan.count),
-            gtm_kv_int("new", (int64_t)added));
 }
 
 static void carry_out(struct health_engine *engine, struct health_command *command)
 {
-    if (!command->check) {
-        carry_out_apply(engine, command);
+    if (!command->key) {
+        health__targets_apply(engine, command);
         return;
     }
-    struct health_item *item = gtm_map_get(engine->by_key, command->check);
-    if (!item)
+    const struct health_member *member = gtm_map_get(engine->by_key, command->key);
+    if (!member)
         return; /* removed meanwhile */
+    struct health_item *item = member->item;
     uint64_t now_ns = health__now_ns(engine);
-    health_schedule_check_now(&item->schedule, now_ns);
-    health__item_run(item, now_ns);
+    bool push = item->spec->kind == GTM_MONITOR_PUSH; /* may have changed since the call */
+    if (command->beat && push) {
+        health__push_beat(item, command, now_ns);
+    } else if (!command->beat && !push) {
+        health_schedule_check_now(&item->schedule, now_ns);
+        health__item_run(item, now_ns);
+    }
 }
 
 static void run_commands(void *ctx)
@@ -311,19 +222,51 @@ int health_engine_apply(struct health_engine *engine, const struct health_target
     return rc == GTM_OK ? rc : gtm_error_set(err, rc, "the targets cannot be handed over");
 }
 
-int health_engine_check_now(struct health_engine *engine, const char *key)
+/* A command for one target. GTM_ENOTFOUND, GTM_EINVAL (not of the kind that the command is for),
+ * GTM_ENOMEM. */
+static int command_for(struct health_engine *engine, const char *key, bool beat,
+                       struct health_command **ret_command)
 {
     pthread_mutex_lock(&engine->lock);
-    bool known = gtm_map_get(engine->by_key, key) != NULL;
+    const struct health_member *member = gtm_map_get(engine->by_key, key);
+    bool push = member && member->item->spec->kind == GTM_MONITOR_PUSH;
     pthread_mutex_unlock(&engine->lock);
-    if (!known)
+    if (!member)
         return GTM_ENOTFOUND;
+    if (push != beat)
+        return GTM_EINVAL;
     struct health_command *command = gtm_calloc(1, sizeof(*command));
     if (command)
-        command->check = gtm_strdup(key);
-    if (!command || !command->check) {
+        command->key = gtm_strdup(key);
+    if (!command || !command->key) {
         command_free(command);
         return GTM_ENOMEM;
+    }
+    command->beat = beat;
+    *ret_command = command;
+    return GTM_OK;
+}
+
+int health_engine_check_now(struct health_engine *engine, const char *key)
+{
+    struct health_command *command = NULL;
+    int rc = command_for(engine, key, false, &command);
+    return rc == GTM_OK ? submit(engine, command) : rc;
+}
+
+int health_engine_push(struct health_engine *engine, const char *key, bool well, const char *text,
+                       const struct health_load *load)
+{
+    struct health_command *command = NULL;
+    int rc = command_for(engine, key, true, &command);
+    if (rc != GTM_OK)
+        return rc;
+    command->well = well;
+    if (text)
+        snprintf(command->text, sizeof(command->text), "%s", text);
+    if (load) {
+        command->load = *load;
+        command->load.wall_ms = gtm_wall_ms(engine->clock);
     }
     return submit(engine, command);
 }
@@ -355,10 +298,15 @@ static int open_engine(struct health_engine *engine)
 {
     engine->loop = gtm_loop_new();
     engine->by_key = gtm_map_new();
+    engine->by_probe = gtm_map_new();
     engine->stats = gtm_map_new();
-    if (!engine->loop || !engine->by_key || !engine->stats)
+    if (!engine->loop || !engine->by_key || !engine->by_probe || !engine->stats)
         return GTM_ENOMEM;
+    if (engine->opts.exec_dir && !(engine->exec_dir = gtm_strdup(engine->opts.exec_dir)))
+        return GTM_ENOMEM;
+    engine->io.exec_dir = engine->exec_dir;
     engine->io.on_done = on_done;
+    engine->io.on_begun = health__item_begun;
     engine->io.ctx = engine;
     if (health__io_init(&engine->io, gtm_loop_base(engine->loop), engine->clock) != GTM_OK)
         return GTM_ENOMEM;
@@ -404,10 +352,7 @@ void health_engine_free(struct health_engine *engine)
         gtm_loop_stop(engine->loop);
         pthread_join(engine->thread, NULL);
     }
-    for (size_t i = 0; i < engine->count; i++)
-        health__item_free(engine->items[i]);
-    gtm_free(engine->items);
-    gtm_map_free(engine->by_key, NULL);
+    health__targets_free(engine);
     gtm_map_free(engine->stats, NULL); /* the items gave theirs back */
     while (engine->commands) {
         struct health_command *command = engine->commands;
@@ -416,9 +361,11 @@ void health_engine_free(struct health_engine *engine)
     }
     health_queue_fini(&engine->queue);
     health__shards_free(engine->io.shards);
+    health__exec_free(engine->io.exec);
     gtm_timer_free(engine->tick);
     health__io_fini(&engine->io);
     gtm_loop_free(engine->loop);
     pthread_mutex_destroy(&engine->lock);
+    gtm_free(engine->exec_dir);
     gtm_free(engine);
 }

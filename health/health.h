@@ -25,9 +25,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HEALTH_KEY_BYTES      256    /* with the NUL; "pool/endpoint/monitor/4" needs 3 × 63 + 5 */
-#define HEALTH_EVIDENCE_BYTES 160    /* with the NUL; longer texts are cut */
-#define HEALTH_TARGETS_MAX    100000 /* targets of one engine */
+#define HEALTH_KEY_BYTES        256 /* with the NUL; "pool/endpoint/monitor/4" needs 3 × 63 + 5 */
+#define HEALTH_EVIDENCE_BYTES   160 /* with the NUL; longer texts are cut */
+#define HEALTH_LOAD_ERROR_BYTES 96  /* with the NUL; longer texts are cut */
+#define HEALTH_TARGETS_MAX      100000 /* targets of one engine */
 
 struct health_engine;
 
@@ -86,19 +87,20 @@ struct health_load {
 struct health_report {
     char key[HEALTH_KEY_BYTES];
     char monitor[GTM_NAME_MAX + 1];
-    enum gtm_health health;               /* up, down or unknown */
-    int64_t since_wall_ms;                /* of that health; Unix time */
-    unsigned passes, fails;               /* consecutive; one of them is 0 */
-    enum health_result last;              /* of the probe counted last */
-    char evidence[HEALTH_EVIDENCE_BYTES]; /* "HTTP 503, wanted 200..299"; "" */
-    uint64_t last_latency_us;             /* of that probe; 0 = none */
-    uint64_t average_latency_us;          /* moving, of passes; 0 = none yet */
-    int64_t last_wall_ms;                 /* when it ended; 0 = none yet */
-    uint64_t probes_total, probes_failed; /* since the target was added */
-    uint64_t probes_local;                /* that could not be made here */
-    struct health_load load;              /* its last report */
-    int64_t cert_expires_wall_ms;         /* of the certificate seen last; 0 = none */
-    unsigned shared;                      /* further targets that the same probe serves */
+    enum gtm_health health;                   /* up, down or unknown */
+    int64_t since_wall_ms;                    /* of that health; Unix time */
+    unsigned passes, fails;                   /* consecutive; one of them is 0 */
+    enum health_result last;                  /* of the probe counted last */
+    char evidence[HEALTH_EVIDENCE_BYTES];     /* "HTTP 503, wanted 200..299"; "" */
+    uint64_t last_latency_us;                 /* of that probe; 0 = none */
+    uint64_t average_latency_us;              /* moving, of passes; 0 = none yet */
+    int64_t last_wall_ms;                     /* when it ended; 0 = none yet */
+    uint64_t probes_total, probes_failed;     /* since the target was added */
+    uint64_t probes_local;                    /* that could not be made here */
+    struct health_load load;                  /* its last report */
+    char load_error[HEALTH_LOAD_ERROR_BYTES]; /* why the last one could not be read in full; "" */
+    int64_t cert_expires_wall_ms;             /* of the certificate seen last; 0 = none */
+    unsigned shared;                          /* further targets that the same probe serves */
 };
 
 struct health_engine_opts {
@@ -111,7 +113,7 @@ struct health_engine_opts {
     /* A load report came in. Same rules; at most one per target and interval. May be NULL. */
     void (*on_load)(void *ctx, const struct health_report *report);
     void *ctx;
-    const char *exec_dir; /* of kind exec; NULL = such targets are refused. Copied */
+    const char *exec_dir; /* of kind exec; NULL = such checks cannot be made here. Copied */
 };
 
 /* Starts an engine without targets and its thread. NULL on failure (err filled). Copies opts. */
@@ -120,7 +122,11 @@ struct health_engine *health_engine_new(const struct health_engine_opts *opts,
 /* Stops probing, joins the thread, frees everything. Not on the engine's thread. NULL is fine. */
 void health_engine_free(struct health_engine *engine);
 
-/* Makes these the targets, whole or not at all; takes effect soon, in order of the calls. By key:
+/* Targets that are probed in the same way (address, port and all of the monitor) share one probe
+ * and its result; each has its own report and on_change, and one that joins hears what the probe
+ * knows.
+ *
+ * Makes these the targets, whole or not at all; takes effect soon, in order of the calls. By key:
  * an unchanged target keeps its state, phase and connections; a changed one is probed anew at once
  * but keeps its last health; one that is no longer named is not probed again, and no on_change
  * comes for it once the change took effect.
@@ -130,7 +136,8 @@ void health_engine_free(struct health_engine *engine);
 int health_engine_apply(struct health_engine *engine, const struct health_target *targets,
                         size_t count, struct gtm_error *err) GTM_MUST_CHECK;
 
-/* Starts a probe of one target soon, besides its schedule. GTM_ENOTFOUND, GTM_ENOMEM. */
+/* Starts a probe of one target soon, besides its schedule. GTM_ENOTFOUND, GTM_EINVAL (kind push has
+ * nothing to start), GTM_ENOMEM. */
 int health_engine_check_now(struct health_engine *engine, const char *key) GTM_MUST_CHECK;
 
 /* A heartbeat for a target of kind push: it says that it is well or not, and what its load is (may
@@ -148,8 +155,9 @@ int health_engine_report(struct health_engine *engine, const char *key,
                          struct health_report *ret_report) GTM_MUST_CHECK;
 
 /* Writes gtm_health_checks_total{monitor,result}, gtm_health_check_duration_seconds{monitor}
- * (histogram), gtm_health_start_jitter_seconds (histogram), gtm_health_targets{health} and
- * gtm_health_stalled_seconds_total. */
+ * (histogram), gtm_health_load_reports_total{monitor}, gtm_health_load_errors_total{monitor},
+ * gtm_health_start_jitter_seconds (histogram), gtm_health_targets{health}, gtm_health_probes,
+ * gtm_health_exec_running, gtm_health_exec_waiting and gtm_health_stalled_seconds_total. */
 void health_engine_metrics(struct health_engine *engine, struct gtm_metrics *metrics);
 
 #endif

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One target: carries out the steps of its schedule, and makes public what they come to. See
- * engine.h; the engine's thread.
+ * One probe: carries out the steps of its schedule, and makes public what they come to, for every
+ * target that shares it. See engine.h; the engine's thread.
  */
 #include "health/engine.h"
 
 #include "gtm/base/mem.h"
+#include "health/load.h"
 
 #include <string.h>
 
@@ -59,17 +60,17 @@ static void stats_give(struct health_engine *engine, struct health_stats *stats)
         stats_free(stats);
 }
 
-struct health_item *health__item_new(struct health_engine *engine, struct health_spec *spec,
-                                     const struct health_item *old, unsigned first_ms)
+struct health_item *health__item_new(struct health_engine *engine, struct health_spec *spec)
 {
     struct health_item *item = gtm_calloc(1, sizeof(*item));
     if (!item)
         return NULL;
     item->engine = engine;
-    item->ops = health_probe_ops_of(spec->kind);
     item->stats = stats_take(engine, spec->monitor);
-    item->prober = item->stats && item->ops ? item->ops->open(&engine->io, spec) : NULL;
-    if (!item->prober) {
+    item->ops = health_probe_ops_of(spec->kind);
+    if (item->stats && item->ops)
+        item->prober = item->ops->open(&engine->io, spec);
+    if (!item->stats || (!item->prober && spec->kind != GTM_MONITOR_PUSH)) {
         health__item_free(item);
         return NULL;
     }
@@ -79,40 +80,54 @@ struct health_item *health__item_new(struct health_engine *engine, struct health
         item->probes[i].owner = item;
         item->probes[i].slot = i;
     }
-    if (old)
-        item->pub = old->pub;
-    else
-        item->pub.since_wall_ms = gtm_wall_ms(engine->clock);
-    health_schedule_init(&item->schedule, &spec->rules, old ? old->pub.health : spec->initial,
-                         health__now_ns(engine), first_ms, &engine->rand);
-    item->pub.health = item->schedule.damping.health;
-    item->pub.passes = 0;
-    item->pub.fails = 0;
-    /* Its evidence would be told with the new expectations; its latency was another server's. */
-    item->pub.last = (struct health_outcome){0};
-    item->pub.average_us = 0;
     return item;
+}
+
+/* Not its evidence, which would be told with the new expectations, nor its latency, which was
+ * another server's. */
+void health__item_inherit(struct health_item *item, const struct health_item *old)
+{
+    item->pub.probes_total = old->pub.probes_total;
+    item->pub.probes_failed = old->pub.probes_failed;
+    item->pub.probes_local = old->pub.probes_local;
+    item->pub.last_wall_ms = old->pub.last_wall_ms;
+}
+
+void health__item_begin(struct health_item *item, enum gtm_health known, unsigned first_ms)
+{
+    uint64_t now_ns = health__now_ns(item->engine);
+    health_schedule_init(&item->schedule, &item->spec->rules, known, now_ns, first_ms,
+                         &item->engine->rand);
+    if (!item->ops)
+        health__push_begin(item, now_ns);
 }
 
 static enum health_phase stop_probe(struct health_item *item, unsigned slot)
 {
+    struct health_probe *probe = &item->probes[slot];
     item->engine->in_flight--;
     /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a probe that runs has a kind */
-    return item->ops->cancel(item->prober, &item->probes[slot]);
+    enum health_phase phase = item->ops->cancel(item->prober, probe);
+    health_outcome_clear(&probe->outcome);
+    return phase;
 }
 
 void health__item_free(struct health_item *item)
 {
     if (!item)
         return;
-    if (item->ops && item->prober) {
-        for (unsigned i = 0; i < HEALTH_FLIGHTS_MAX; i++)
+    if (item->prober) {
+        for (unsigned i = 0; i < HEALTH_FLIGHTS_MAX; i++) {
             if (item->probes[i].run || item->probes[i].ended)
                 stop_probe(item, i);
+            health_outcome_clear(&item->probes[i].outcome);
+        }
         item->ops->close(item->prober);
     }
     health_queue_remove(&item->engine->queue, &item->node);
     stats_give(item->engine, item->stats);
+    health_outcome_clear(&item->pub.last);
+    gtm_free(item->pub.load_error);
     health_spec_free(item->spec);
     gtm_free(item);
 }
@@ -130,18 +145,26 @@ static void start_probe(struct health_item *item, unsigned slot)
     engine->in_flight++;
     health__probe_begin(&item->probes[slot]);
     item->ops->start(item->prober, &item->probes[slot], flight->confirm);
+    if (item->probes[slot].waiting)
+        health_schedule_hold(&item->schedule, slot);
 }
 
-/* The time-out is the schedule's word; the kind only says how far the probe got. */
+/* The time-out is the schedule's word; the kind only says how far the probe got. One that was never
+ * begun here says nothing about the target. */
 static void expire_probe(struct health_item *item, unsigned slot)
 {
     struct health_probe *probe = &item->probes[slot];
+    bool waited = probe->waiting;
     enum health_phase phase = stop_probe(item, slot);
     probe->outcome = (struct health_outcome){
-        .result = HEALTH_RESULT_TIMEOUT,
+        .result = waited ? HEALTH_RESULT_LOCAL : HEALTH_RESULT_TIMEOUT,
         .phase = phase,
         .latency_us = item->schedule.flights[slot].latency_us,
     };
+    if (!waited)
+        return;
+    probe->outcome.text = gtm_strdup("not checked: too many programs run here already");
+    health_schedule_void(&item->schedule, slot);
 }
 
 static void log_local(struct health_engine *engine, const struct health_report *report)
@@ -154,52 +177,137 @@ static void log_local(struct health_engine *engine, const struct health_report *
                 gtm_kv_int("held_back", (int64_t)held_back));
 }
 
-static void publish(struct health_item *item, const struct health_outcome *outcome, bool changed)
+/* Under the lock. Takes the outcome's text. */
+static void publish(struct health_item *item, struct health_outcome *outcome)
 {
     struct health_public *pub = &item->pub;
     const struct health_damping *damping = &item->schedule.damping;
     enum health_result_class class = health_result_class(outcome->result);
-    int64_t wall_ms = gtm_wall_ms(item->engine->clock);
 
     item->stats->results[outcome->result]++;
-    if (class != HEALTH_CLASS_LOCAL)
+    if (class != HEALTH_CLASS_LOCAL && item->ops)
         health__histogram_add(&item->stats->duration, outcome->latency_us);
     pub->probes_total++;
     pub->probes_failed += class == HEALTH_CLASS_TRANSPORT || class == HEALTH_CLASS_CONTENT;
     pub->probes_local += class == HEALTH_CLASS_LOCAL;
+    gtm_free(pub->last.text);
     pub->last = *outcome;
-    pub->last_wall_ms = wall_ms;
+    pub->last.body = NULL;
+    outcome->text = NULL;
+    pub->last_wall_ms = gtm_wall_ms(item->engine->clock);
     pub->passes = damping->passes;
     pub->fails = damping->fails;
     pub->average_us = item->schedule.average_us;
-    pub->health = damping->health;
-    if (changed)
-        pub->since_wall_ms = wall_ms;
+    if (outcome->cert_expires_wall_ms != 0)
+        pub->cert_expires_wall_ms = outcome->cert_expires_wall_ms;
 }
 
-static void count(struct health_item *item, unsigned slot, bool changed)
+/* --- load reports --- */
+
+void health__item_load(struct health_item *item, const struct health_load *load)
 {
     struct health_engine *engine = item->engine;
-    const struct health_outcome *outcome = &item->probes[slot].outcome;
-    enum gtm_health old = item->pub.health;
+    uint64_t now_ns = health__now_ns(engine);
+    uint64_t interval_ns = item->spec->rules.interval_ms * 1000000ull;
+    /* Probes that confirm, or heartbeats in a hurry, are not to be told one by one. A little less
+     * than an interval, or a probe that starts a little early would be left out. */
+    bool tell = item->load_told_ns == 0 || now_ns - item->load_told_ns >= interval_ns * 9 / 10;
+    pthread_mutex_lock(&engine->lock);
+    item->stats->load_reports++;
+    item->pub.load = *load;
+    pthread_mutex_unlock(&engine->lock);
+    if (!tell || !engine->opts.on_load)
+        return;
+    item->load_told_ns = now_ns;
+    for (const struct health_member *m = item->members; m; m = m->next) {
+        struct health_report report;
+        pthread_mutex_lock(&engine->lock);
+        health__report_fill(m, &report);
+        pthread_mutex_unlock(&engine->lock);
+        engine->opts.on_load(engine->opts.ctx, &report);
+    }
+}
+
+/* `why` is NULL when the report could be read in full. */
+static void note_load_error(struct health_item *item, const char *why)
+{
+    struct health_engine *engine = item->engine;
+    char *text = why ? gtm_strdup(why) : NULL;
+    pthread_mutex_lock(&engine->lock);
+    gtm_free(item->pub.load_error);
+    item->pub.load_error = text;
+    item->stats->load_errors += why != NULL;
+    pthread_mutex_unlock(&engine->lock);
+    if (why && !item->load_complained)
+        gtm_log(GTM_LOG_WARN, "health", "the load report cannot be read",
+                gtm_kv_str("target", item->spec->key), gtm_kv_str("error", why));
+    item->load_complained = why != NULL;
+}
+
+/* A wrong report never fails a check. */
+static void read_load(struct health_item *item, const struct health_outcome *outcome)
+{
+    struct health_load load = {0};
+    struct gtm_error err = {0};
+    int rc = health_load_parse(outcome->body, outcome->body_len,
+                               (const char *const *)item->spec->load_pointer, &load, &err);
+    note_load_error(item, rc == GTM_OK ? NULL : err.text);
+    load.wall_ms = gtm_wall_ms(item->engine->clock);
+    if (load.has != 0)
+        health__item_load(item, &load);
+}
+
+/* --- results --- */
+
+void health__item_publish(struct health_item *item, struct health_outcome *outcome)
+{
+    struct health_engine *engine = item->engine;
     bool local = outcome->result == HEALTH_RESULT_LOCAL;
     struct health_report report;
 
     pthread_mutex_lock(&engine->lock);
-    publish(item, outcome, changed);
-    if (changed || local)
-        health__report_fill(item, &report);
+    publish(item, outcome);
+    if (local)
+        health__report_fill(item->members, &report);
     pthread_mutex_unlock(&engine->lock);
     if (local)
         log_local(engine, &report);
-    if (!changed)
+    if (outcome->body)
+        read_load(item, outcome);
+    health_outcome_clear(outcome);
+}
+
+static void log_change(const struct health_report *report, enum gtm_health old)
+{
+    gtm_log(
+        GTM_LOG_INFO, "health", "health changed", gtm_kv_str("target", report->key),
+        gtm_kv_str("from", gtm_health_word(old)), gtm_kv_str("to", gtm_health_word(report->health)),
+        gtm_kv_str("evidence", report->evidence), gtm_kv_int("shared", (int64_t)report->shared));
+}
+
+void health__item_align(struct health_item *item)
+{
+    struct health_engine *engine = item->engine;
+    enum gtm_health health = item->schedule.damping.health;
+    bool logged = false;
+    if (health == GTM_HEALTH_UNKNOWN)
         return;
-    gtm_log(GTM_LOG_INFO, "health", "health changed", gtm_kv_str("target", report.key),
-            gtm_kv_str("from", gtm_health_word(old)),
-            gtm_kv_str("to", gtm_health_word(report.health)),
-            gtm_kv_str("evidence", report.evidence));
-    if (engine->opts.on_change)
-        engine->opts.on_change(engine->opts.ctx, &report, old);
+    for (struct health_member *m = item->members; m; m = m->next) {
+        enum gtm_health old = m->health;
+        struct health_report report;
+        if (old == health)
+            continue;
+        pthread_mutex_lock(&engine->lock);
+        m->health = health;
+        m->since_wall_ms = gtm_wall_ms(engine->clock);
+        health__report_fill(m, &report);
+        pthread_mutex_unlock(&engine->lock);
+        if (!logged)
+            log_change(&report, old);
+        logged = true; /* once for all that share the probe */
+        if (engine->opts.on_change)
+            engine->opts.on_change(engine->opts.ctx, &report, old);
+    }
 }
 
 void health__item_run(struct health_item *item, uint64_t now_ns)
@@ -207,6 +315,10 @@ void health__item_run(struct health_item *item, uint64_t now_ns)
     unsigned slot = 0;
     bool changed;
     enum health_step step;
+    if (!item->ops) {
+        health__push_run(item, now_ns);
+        return;
+    }
     item->schedule.slack_us = item->engine->lag_us * LAG_FACTOR;
     while ((step = health_schedule_step(&item->schedule, now_ns, &slot, &changed)) !=
            HEALTH_STEP_NONE) {
@@ -217,9 +329,21 @@ void health__item_run(struct health_item *item, uint64_t now_ns)
         else if (step == HEALTH_STEP_CANCEL)
             stop_probe(item, slot);
         else
-            count(item, slot, changed);
+            health__item_publish(item, &item->probes[slot].outcome);
+        if (changed)
+            health__item_align(item);
     }
     health_queue_set(&item->engine->queue, &item->node, health_schedule_wake_ns(&item->schedule));
+}
+
+void health__item_begun(void *ctx, struct health_probe *probe)
+{
+    struct health_engine *engine = ctx;
+    struct health_item *item = probe->owner;
+    uint64_t now_ns = health__now_ns(engine);
+    health_schedule_begun(&item->schedule, probe->slot, now_ns);
+    health__probe_begin(probe);
+    health_queue_set(&engine->queue, &item->node, health_schedule_wake_ns(&item->schedule));
 }
 
 void health__item_done(void *ctx, struct health_probe *probe)

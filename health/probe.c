@@ -22,6 +22,8 @@ const struct health_probe_ops *health_probe_ops_of(enum gtm_monitor_kind kind)
         return &health_probe_http;
     case GTM_MONITOR_TCP:
         return &health_probe_tcp;
+    case GTM_MONITOR_EXEC:
+        return &health_probe_exec;
     case GTM_MONITOR_TLS:
         return &health_probe_tls;
     case GTM_MONITOR_DNS:

@@ -16,6 +16,7 @@
 #include "health/outcome.h"
 #include "health/spec.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 struct event;
@@ -32,7 +33,12 @@ struct health_io {
     struct health_icmp *icmp;      /* of the icmp kind; NULL before its first target; owned here */
     struct event *after;           /* runs health__io_after once the round's I/O events are done */
     struct health_probe *done, **done_end; /* ended, not told yet; in order */
+    const char *exec_dir;                  /* or NULL; borrowed */
+    struct health_exec *exec; /* of the exec kind, made on first use; owned by the engine */
+    atomic_uint exec_running, exec_waiting; /* for the metrics */
     void (*on_done)(void *ctx, struct health_probe *probe);
+    /* A probe that was `waiting` on return from its start began just now. */
+    void (*on_begun)(void *ctx, struct health_probe *probe);
     void *ctx;
 };
 
@@ -47,8 +53,8 @@ struct health_probe_ops {
     enum health_phase (*cancel)(void *prober, struct health_probe *probe);
 };
 extern const struct health_probe_ops health_probe_http, health_probe_tcp, health_probe_tls,
-    health_probe_dns, health_probe_icmp;
-/* The kind's operations, or NULL when this build does not probe it. */
+    health_probe_dns, health_probe_icmp, health_probe_exec;
+/* The kind's operations, or NULL when this build does not probe it (or it is kind push). */
 const struct health_probe_ops *health_probe_ops_of(enum gtm_monitor_kind kind);
 
 /* One probe: storage of the engine, zero-initialised, reused from start to start. */
@@ -58,6 +64,7 @@ struct health_probe {
     void *owner;   /* the engine's target */
     unsigned slot; /* … and which of its flights this is */
     bool ended;    /* in io->done */
+    bool waiting;  /* the kind's: it has no place to run yet; its time-out does not count */
     uint64_t start_ns;
     struct health_outcome outcome; /* once ended */
     struct health_probe *next;

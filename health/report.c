@@ -23,14 +23,15 @@ void health__histogram_add(struct health_histogram *histogram, uint64_t us)
     histogram->sum_us += us;
 }
 
-void health__report_fill(const struct health_item *item, struct health_report *r)
+void health__report_fill(const struct health_member *member, struct health_report *r)
 {
+    const struct health_item *item = member->item;
     const struct health_public *pub = &item->pub;
     memset(r, 0, sizeof(*r));
-    snprintf(r->key, sizeof(r->key), "%s", item->spec->key);
+    snprintf(r->key, sizeof(r->key), "%s", member->key);
     snprintf(r->monitor, sizeof(r->monitor), "%s", item->spec->monitor);
-    r->health = pub->health;
-    r->since_wall_ms = pub->since_wall_ms;
+    r->health = member->health;
+    r->since_wall_ms = member->since_wall_ms;
     r->passes = pub->passes;
     r->fails = pub->fails;
     r->last = pub->last.result;
@@ -41,6 +42,11 @@ void health__report_fill(const struct health_item *item, struct health_report *r
     r->probes_total = pub->probes_total;
     r->probes_failed = pub->probes_failed;
     r->probes_local = pub->probes_local;
+    r->cert_expires_wall_ms = pub->cert_expires_wall_ms;
+    r->load = pub->load;
+    if (pub->load_error)
+        snprintf(r->load_error, sizeof(r->load_error), "%s", pub->load_error);
+    r->shared = item->members_count > 0 ? item->members_count - 1 : 0;
 }
 
 int health_engine_snapshot(struct health_engine *engine, struct health_report **ret_reports,
@@ -52,7 +58,7 @@ int health_engine_snapshot(struct health_engine *engine, struct health_report **
     if (count > 0)
         reports = gtm_malloc(count * sizeof(*reports));
     for (size_t i = 0; reports && i < count; i++)
-        health__report_fill(engine->items[i], &reports[i]);
+        health__report_fill(engine->members[i], &reports[i]);
     pthread_mutex_unlock(&engine->lock);
     if (count > 0 && !reports)
         return GTM_ENOMEM;
@@ -65,11 +71,11 @@ int health_engine_report(struct health_engine *engine, const char *key,
                          struct health_report *ret_report)
 {
     pthread_mutex_lock(&engine->lock);
-    const struct health_item *item = gtm_map_get(engine->by_key, key);
-    if (item)
-        health__report_fill(item, ret_report);
+    const struct health_member *member = gtm_map_get(engine->by_key, key);
+    if (member)
+        health__report_fill(member, ret_report);
     pthread_mutex_unlock(&engine->lock);
-    return item ? GTM_OK : GTM_ENOTFOUND;
+    return member ? GTM_OK : GTM_ENOTFOUND;
 }
 
 /* `monitor` may be NULL: no label. */
@@ -98,6 +104,7 @@ struct copy {
     size_t count;
     struct health_histogram jitter;
     uint64_t by_health[GTM_HEALTH_COUNT];
+    size_t probes;
     uint64_t stalled_ns;
 };
 
@@ -114,7 +121,8 @@ static void copy_stats(const struct health_engine *engine, struct copy *copy)
     }
     copy->jitter = engine->jitter;
     for (size_t i = 0; i < engine->count; i++)
-        copy->by_health[engine->items[i]->pub.health]++;
+        copy->by_health[engine->members[i]->health]++;
+    copy->probes = engine->items_count;
     copy->stalled_ns = engine->stalled_ns;
 }
 
@@ -130,6 +138,25 @@ static void write_monitors(const struct copy *copy, struct gtm_metrics *m)
                        "Time from a check's start to its result.");
     for (size_t i = 0; i < copy->count; i++)
         write_histogram(m, &copy->stats[i].duration, copy->stats[i].monitor);
+    gtm_metrics_family(m, "gtm_health_load_reports_total", "counter",
+                       "Load reports that were read, by monitor.");
+    for (size_t i = 0; i < copy->count; i++)
+        gtm_metrics_sample(m, (double)copy->stats[i].load_reports, "monitor",
+                           copy->stats[i].monitor, NULL);
+    gtm_metrics_family(m, "gtm_health_load_errors_total", "counter",
+                       "Load reports that were missing or could not be read in full, by monitor.");
+    for (size_t i = 0; i < copy->count; i++)
+        gtm_metrics_sample(m, (double)copy->stats[i].load_errors, "monitor", copy->stats[i].monitor,
+                           NULL);
+}
+
+static void write_exec(const struct health_engine *engine, struct gtm_metrics *m)
+{
+    gtm_metrics_family(m, "gtm_health_exec_running", "gauge", "Programs of exec checks that run.");
+    gtm_metrics_sample(m, atomic_load(&engine->io.exec_running), NULL);
+    gtm_metrics_family(m, "gtm_health_exec_waiting", "gauge",
+                       "Exec checks that wait for a place to run.");
+    gtm_metrics_sample(m, atomic_load(&engine->io.exec_waiting), NULL);
 }
 
 void health_engine_metrics(struct health_engine *engine, struct gtm_metrics *m)
@@ -147,6 +174,10 @@ void health_engine_metrics(struct health_engine *engine, struct gtm_metrics *m)
     for (int h = 0; h < GTM_HEALTH_COUNT; h++)
         gtm_metrics_sample(m, (double)copy.by_health[h], "health",
                            gtm_health_word((enum gtm_health)h), NULL);
+    gtm_metrics_family(m, "gtm_health_probes", "gauge",
+                       "Distinct probes; targets that are probed alike share one.");
+    gtm_metrics_sample(m, (double)copy.probes, NULL);
+    write_exec(engine, m);
     gtm_metrics_family(m, "gtm_health_stalled_seconds_total", "counter",
                        "Time during which the checking thread should have run and did not.");
     gtm_metrics_sample(m, (double)copy.stalled_ns / 1e9, NULL);

@@ -162,7 +162,7 @@ static uint64_t confirm_at(const struct health_schedule *s)
     if (d->fails + in_flight >= s->rules.fall || in_flight >= HEALTH_FLIGHTS_MAX)
         return HEALTH_NEVER;
     if (last->state == HEALTH_FLIGHT_RUNNING)
-        return last->late_ns + s->slack_us * 1000ull;
+        return last->late_ns == HEALTH_NEVER ? HEALTH_NEVER : last->late_ns + s->slack_us * 1000ull;
     return last->outcome == HEALTH_FAIL ? after_gap(s) : HEALTH_NEVER;
 }
 
@@ -246,6 +246,34 @@ void health_schedule_result(struct health_schedule *s, unsigned slot,
     f->state = HEALTH_FLIGHT_DONE;
     f->outcome = outcome;
     f->latency_us = latency_us;
+}
+
+void health_schedule_hold(struct health_schedule *s, unsigned slot)
+{
+    struct health_flight *f = &s->flights[slot];
+    unsigned most =
+        s->rules.timeout_ms > s->rules.interval_ms ? s->rules.timeout_ms : s->rules.interval_ms;
+    if (f->state != HEALTH_FLIGHT_RUNNING)
+        return;
+    f->late_ns = HEALTH_NEVER;
+    f->deadline_ns = f->start_ns + ms(most);
+}
+
+void health_schedule_begun(struct health_schedule *s, unsigned slot, uint64_t now_ns)
+{
+    struct health_flight *f = &s->flights[slot];
+    if (f->state != HEALTH_FLIGHT_RUNNING)
+        return;
+    f->start_ns = now_ns;
+    f->late_ns = now_ns + late_after_ns(s);
+    f->deadline_ns = now_ns + ms(s->rules.timeout_ms);
+}
+
+void health_schedule_void(struct health_schedule *s, unsigned slot)
+{
+    struct health_flight *f = &s->flights[slot];
+    if (f->state == HEALTH_FLIGHT_DONE)
+        f->outcome = HEALTH_VOID;
 }
 
 void health_schedule_check_now(struct health_schedule *s, uint64_t now_ns)

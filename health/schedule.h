@@ -92,6 +92,13 @@ enum health_step health_schedule_step(struct health_schedule *schedule, uint64_t
 void health_schedule_result(struct health_schedule *schedule, unsigned slot,
                             enum health_outcome_kind outcome, uint32_t latency_us);
 
+/* A probe that has to wait for a place here: after its START, holds back its lateness and its
+ * time-out until _begun, at most an interval or a time-out long. */
+void health_schedule_hold(struct health_schedule *schedule, unsigned slot);
+void health_schedule_begun(struct health_schedule *schedule, unsigned slot, uint64_t now_ns);
+/* After EXPIRE: this slot's failure is not the target's and does not count. */
+void health_schedule_void(struct health_schedule *schedule, unsigned slot);
+
 /* Makes a probe due now, besides the schedule. Then step. */
 void health_schedule_check_now(struct health_schedule *schedule, uint64_t now_ns);
 

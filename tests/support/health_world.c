@@ -32,11 +32,27 @@ static void on_change(void *ctx, const struct health_report *report, enum gtm_he
         poll(NULL, 0, ms);
 }
 
+static void on_load(void *ctx, const struct health_report *report)
+{
+    struct world *world = ctx;
+    assert_int_not_equal(report->load.has, 0);
+    atomic_fetch_add(&world->loads, 1);
+}
+
 void world_init(struct world *world)
 {
+    world_init_opts(world, &(struct health_engine_opts){0});
+}
+
+void world_init_opts(struct world *world, const struct health_engine_opts *with)
+{
     struct gtm_error err = {0};
+    struct health_engine_opts opts = *with;
     memset(world, 0, sizeof(*world));
-    struct health_engine_opts opts = {.seed = 1, .on_change = on_change, .ctx = world};
+    opts.seed = 1;
+    opts.on_change = on_change;
+    opts.on_load = on_load;
+    opts.ctx = world;
     world->engine = health_engine_new(&opts, &err);
     assert_non_null(world->engine);
 }

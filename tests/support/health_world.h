@@ -20,11 +20,14 @@ struct world {
     struct health_target targets[WORLD_TARGETS];
     size_t count;
     atomic_uint changes; /* on_change calls */
+    atomic_uint loads;   /* on_load calls */
     atomic_int block_ms; /* the next on_change takes this long */
 };
 
 /* Starts an engine without targets. */
 void world_init(struct world *world);
+/* … with exec_dir and the like; its callbacks and seed are the world's. */
+void world_init_opts(struct world *world, const struct health_engine_opts *opts);
 void world_fini(struct world *world);
 /* Adds a target on 127.0.0.1 to the list (interval 100 ms, timeout 300 ms, fall 2, rise 2, kind
  * http): adjust it and its monitor before world_apply. */
