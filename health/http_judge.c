@@ -13,7 +13,7 @@
 
 enum health_phase health__http_phase(const struct http_transfer *t)
 {
-    curl_off_t sent_us = 0, connected_us = 0;
+    curl_off_t sent_us = 0;
     if (t->headers_done)
         return HEALTH_PHASE_BODY;
     if (t->header_bytes > 0)
@@ -21,8 +21,7 @@ enum health_phase health__http_phase(const struct http_transfer *t)
     curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &sent_us);
     if (sent_us > 0)
         return HEALTH_PHASE_ANSWER;
-    curl_easy_getinfo(t->easy, CURLINFO_CONNECT_TIME_T, &connected_us);
-    return connected_us > 0 && t->prober->spec->tls ? HEALTH_PHASE_TLS : HEALTH_PHASE_CONNECT;
+    return t->extra && t->extra->shaking ? HEALTH_PHASE_TLS : HEALTH_PHASE_CONNECT;
 }
 
 /* --- headers --- */

@@ -106,6 +106,7 @@ static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *ctx)
 {
     (void)easy;
     struct http_transfer *t = ctx;
+    t->extra->shaking = true;
     return health_trust_apply(t->prober->spec->trust, ssl_ctx, &t->extra->peer)
                ? CURLE_OK
                : CURLE_OUT_OF_MEMORY;

@@ -247,6 +247,7 @@ static bool launch(struct http_transfer *t)
         t->extra->error[0] = '\0';
         t->extra->grpc = (struct health_grpc){0};
         t->extra->peer.refused = false;
+        t->extra->shaking = false;
     }
     curl_easy_setopt(t->easy, CURLOPT_FRESH_CONNECT, only_once ? 1L : 0L);
     curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, t->fresh ? 1L : 0L);

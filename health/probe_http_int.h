@@ -20,6 +20,7 @@ struct http_prober;
 /* What only https, grpc and load reports need. */
 struct http_extra {
     struct health_peer peer;     /* TLS: of the connection made last by this transfer */
+    bool shaking;                /* TLS: the handshake has begun */
     char error[CURL_ERROR_SIZE]; /* curl's words, which hold OpenSSL's code */
     struct health_grpc grpc;     /* kind grpc */
 };

@@ -68,14 +68,23 @@ static char *host_alone(const char *host)
     return gtm_strdup(host);
 }
 
+/* Certificates and SNI (RFC 6066 3) have no final dot. */
+static char *without_dot(char *name)
+{
+    size_t len = name ? strlen(name) : 0;
+    if (len > 1 && name[len - 1] == '.')
+        name[len - 1] = '\0';
+    return name;
+}
+
 /* The name of the certificate: as configured, or the Host header's, or the address. */
 static char *wanted_name(const struct health_target *t)
 {
     const struct gtm_monitor *m = t->monitor;
     char address[INET6_ADDRSTRLEN];
     if (m->tls_name && m->tls_name[0])
-        return gtm_strdup(m->tls_name);
-    char *host = m->host && m->host[0] ? host_alone(m->host) : NULL;
+        return without_dot(gtm_strdup(m->tls_name));
+    char *host = m->host && m->host[0] ? without_dot(host_alone(m->host)) : NULL;
     if (host && (is_address(host) || is_host_name(host)))
         return host;
     gtm_free(host);
