@@ -92,6 +92,35 @@ static void note_unwatched(struct gtm_parse *p, const struct gtm_intent *intent,
                   pool->name);
 }
 
+/* Utilisation is what the load says, or requests a second by what an endpoint can serve. */
+static void warn_spillover(struct gtm_parse *p, const struct gtm_intent *intent,
+                           const struct gtm_pool *pool)
+{
+    bool capacities = true;
+    for (size_t i = 0; i < pool->endpoints_count; i++)
+        capacities &= pool->endpoints[i].capacity_requests_per_s > 0;
+    if (gtm_pool_reports(intent, pool, GTM_LOAD_LOAD) ||
+        (capacities && gtm_pool_reports(intent, pool, GTM_LOAD_REQUESTS_PER_S)))
+        return;
+    gtm_parse_warn_at(p, pool->pos,
+                      "pool '%s' never spills over: no monitor of it has 'load: {load: …}', or "
+                      "'load: {requests_per_s: …}' with the capacity of every endpoint",
+                      pool->name);
+}
+
+static void warn_unchecked(struct gtm_parse *p, const struct gtm_pool *pool)
+{
+    for (size_t i = 0; i < pool->endpoints_count; i++) {
+        const struct gtm_endpoint *e = &pool->endpoints[i];
+        if (e->host && e->name && !e->has_v4 && !e->has_v6) {
+            gtm_parse_warn_at(p, e->pos,
+                              "endpoint '%s' of pool '%s' has no addresses: it is never seen down",
+                              e->name, pool->name);
+            return; /* once for the pool is enough */
+        }
+    }
+}
+
 static void check_pool(struct gtm_parse *p, const struct gtm_intent *intent,
                        const struct gtm_pool *pool)
 {
@@ -106,6 +135,10 @@ static void check_pool(struct gtm_parse *p, const struct gtm_intent *intent,
                           pool->name);
     else
         note_unwatched(p, intent, pool);
+    if (pool->monitors_count > 0)
+        warn_unchecked(p, pool);
+    if (pool->spill_high > 0)
+        warn_spillover(p, intent, pool);
     if (weight == 0)
         gtm_parse_warn_at(p, pool->pos, "pool '%s': all weights are 0", pool->name);
     if (pool->endpoints_count > 1)
@@ -122,6 +155,8 @@ static void check_names(struct gtm_parse *p, const struct gtm_zone_conf *zone)
         if (!name->name)
             continue;
         lower(name->name);
+        if (name->alias)
+            lower(name->alias);
         const struct gtm_dynamic_name *first = gtm_map_get(seen, name->name);
         if (first)
             gtm_parse_error_at(p, name->pos,
@@ -197,4 +232,6 @@ void gtm_check_intent(struct gtm_parse *p, struct gtm_intent *intent)
     for (size_t i = 0; i < intent->pools_count && !p->nomem; i++)
         check_pool(p, intent, &intent->pools[i]);
     check_zones(p, intent);
+    if (!p->nomem)
+        gtm_check_aliases(p, intent);
 }

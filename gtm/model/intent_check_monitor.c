@@ -21,6 +21,7 @@ static bool keep_text(struct gtm_parse *p, char **field, const char *text)
 
 #define KIND(name) (1u << GTM_MONITOR_##name)
 #define WEB        (KIND(HTTP) | KIND(HTTPS))
+#define EXPECTING  (WEB | KIND(TCP) | KIND(TLS) | KIND(DNS))
 
 /* Which kinds know which key. */
 struct kind_key {
@@ -35,7 +36,7 @@ static const struct kind_key monitor_keys[] = {
     {"tls", KIND(HTTPS) | KIND(TLS) | KIND(GRPC)},
     {"ask", KIND(DNS)},
     {"send", KIND(TCP) | KIND(TLS)},
-    {"expect", WEB | KIND(TCP) | KIND(TLS) | KIND(DNS)},
+    {"expect", EXPECTING},
     {"service", KIND(GRPC)},
     {"program", KIND(EXEC)},
     {"args", KIND(EXEC)},
@@ -97,8 +98,9 @@ static void check_monitor_keys(struct gtm_parse *p, const struct gtm_yaml_node *
                                const struct gtm_monitor *m)
 {
     check_fit(p, node, m, monitor_keys, sizeof(monitor_keys) / sizeof(monitor_keys[0]));
-    check_fit(p, gtm_yaml_get(node, "expect"), m, expect_keys,
-              sizeof(expect_keys) / sizeof(expect_keys[0]));
+    if (EXPECTING >> m->kind & 1)
+        check_fit(p, gtm_yaml_get(node, "expect"), m, expect_keys,
+                  sizeof(expect_keys) / sizeof(expect_keys[0]));
     need(p, node, m, GTM_MONITOR_TCP, "port");
     need(p, node, m, GTM_MONITOR_TLS, "port");
     need(p, node, m, GTM_MONITOR_GRPC, "port");

@@ -56,15 +56,31 @@ static void add_endpoint(struct gtm_json *list, const struct gtm_intent *intent,
     char text[INET6_ADDRSTRLEN];
     gtm_json_add_str(out, "name", e->name);
     gtm_json_add_str(out, "region", intent->regions[e->region].name);
-    struct gtm_json *addresses = gtm_json_add_array(out, "addresses");
+    struct gtm_json *addresses =
+        e->has_v4 || e->has_v6 ? gtm_json_add_array(out, "addresses") : NULL;
     if (e->has_v4)
         gtm_json_append_str(addresses, inet_ntop(AF_INET, &e->v4, text, sizeof(text)));
     if (e->has_v6)
         gtm_json_append_str(addresses, inet_ntop(AF_INET6, &e->v6, text, sizeof(text)));
+    if (e->host)
+        gtm_json_add_str(out, "host", e->host);
     gtm_json_add_i64(out, "weight", e->weight);
     if (e->capacity_requests_per_s >= 0)
         gtm_json_add_num(gtm_json_add_object(out, "capacity"), "requests_per_s",
                          e->capacity_requests_per_s);
+}
+
+static void add_recovery(struct gtm_json *out, const struct gtm_pool *pool)
+{
+    struct gtm_json *failback = gtm_json_add_object(out, "failback");
+    gtm_json_add_str(failback, "mode",
+                     pool->failback_mode == GTM_FAILBACK_AUTO ? "auto" : "manual");
+    add_duration(failback, "hold", pool->failback_hold_ms);
+    add_duration(failback, "ramp", pool->failback_ramp_ms);
+    struct gtm_json *flap = gtm_json_add_object(out, "flap");
+    add_duration(flap, "half_life", pool->flap_half_life_ms);
+    gtm_json_add_num(flap, "suppress", pool->flap_suppress);
+    add_duration(flap, "hold", pool->flap_hold_ms);
 }
 
 static void add_pool(struct gtm_json *list, const struct gtm_intent *intent,
@@ -75,11 +91,17 @@ static void add_pool(struct gtm_json *list, const struct gtm_intent *intent,
     struct gtm_json *monitors = gtm_json_add_array(out, "monitors");
     for (size_t i = 0; i < pool->monitors_count; i++)
         gtm_json_append_str(monitors, intent->monitors[pool->monitors[i]].name);
-    struct gtm_json *failback = gtm_json_add_object(out, "failback");
-    gtm_json_add_str(failback, "mode",
-                     pool->failback_mode == GTM_FAILBACK_AUTO ? "auto" : "manual");
-    add_duration(failback, "hold", pool->failback_hold_ms);
-    add_duration(failback, "ramp", pool->failback_ramp_ms);
+    if (pool->monitors_needed > 0)
+        gtm_json_add_i64(out, "require", pool->monitors_needed);
+    else
+        gtm_json_add_str(out, "require", "all");
+    gtm_json_add_num(out, "degraded_weight", pool->degraded_weight);
+    add_recovery(out, pool);
+    if (pool->spill_high >= 0) {
+        struct gtm_json *spillover = gtm_json_add_object(out, "spillover");
+        gtm_json_add_num(spillover, "low", pool->spill_low);
+        gtm_json_add_num(spillover, "high", pool->spill_high);
+    }
     gtm_json_add_num(out, "panic", pool->panic);
     struct gtm_json *endpoints = gtm_json_add_array(out, "endpoints");
     for (size_t i = 0; i < pool->endpoints_count; i++)
@@ -112,7 +134,10 @@ static void add_route(struct gtm_json *list, const struct gtm_intent *intent,
     struct gtm_json *asns = r->asns_count > 0 ? gtm_json_add_array(match, "asn") : NULL;
     for (size_t i = 0; i < r->asns_count; i++)
         gtm_json_append_i64(asns, r->asns[i]);
-    add_regions(out, "regions", intent, r->regions, r->regions_count);
+    if (r->has_policy)
+        gtm_json_add_str(out, "policy", intent->policies[r->policy].name);
+    else
+        add_regions(out, "regions", intent, r->regions, r->regions_count);
 }
 
 static void add_target(struct gtm_json *out, const struct gtm_intent *intent,
@@ -137,6 +162,8 @@ static void add_target(struct gtm_json *out, const struct gtm_intent *intent,
 static void add_steering(struct gtm_json *out, const struct gtm_intent *intent,
                          const struct gtm_policy *policy)
 {
+    if (policy->latency_file)
+        gtm_json_add_str(gtm_json_add_object(out, "latency"), "table", policy->latency_file);
     struct gtm_json *routes = policy->routes_count > 0 ? gtm_json_add_array(out, "routes") : NULL;
     for (size_t i = 0; i < policy->routes_count; i++)
         add_route(routes, intent, &policy->routes[i]);
@@ -170,14 +197,34 @@ static void add_policy(struct gtm_json *list, const struct gtm_intent *intent,
 
 /* --- zones --- */
 
+static void add_service(struct gtm_json *out, const struct gtm_dynamic_name *name)
+{
+    bool service = false;
+    for (size_t i = 0; i < name->types_count; i++)
+        service |= name->types[i] == GTM_TYPE_SRV || name->types[i] == GTM_TYPE_HTTPS ||
+                   name->types[i] == GTM_TYPE_SVCB;
+    if (!service)
+        return;
+    if (name->service_port > 0)
+        gtm_json_add_i64(out, "port", name->service_port);
+    gtm_json_add_i64(out, "priority", name->service_priority);
+    struct gtm_json *alpn = name->alpn_count > 0 ? gtm_json_add_array(out, "alpn") : NULL;
+    for (size_t i = 0; i < name->alpn_count; i++)
+        gtm_json_append_str(alpn, name->alpn[i]);
+}
+
 static void add_name(struct gtm_json *list, const struct gtm_intent *intent,
                      const struct gtm_dynamic_name *name)
 {
     struct gtm_json *out = gtm_json_append_object(list);
+    char type[16];
     gtm_json_add_str(out, "name", name->name);
     struct gtm_json *types = gtm_json_add_array(out, "types");
     for (size_t i = 0; i < name->types_count; i++)
-        gtm_json_append_str(types, name->types[i] == GTM_TYPE_A ? "A" : "AAAA");
+        gtm_json_append_str(types, gtm_type_format(name->types[i], type));
+    add_service(out, name);
+    if (name->alias)
+        gtm_json_add_str(out, "alias", name->alias);
     if (name->has_policy)
         gtm_json_add_str(out, "policy", intent->policies[name->policy].name);
     if (name->has_group) {
@@ -193,12 +240,47 @@ static void add_name(struct gtm_json *list, const struct gtm_intent *intent,
         add_duration(out, "ttl", name->ttl_s * 1000ull);
 }
 
+static void add_peers(struct gtm_json *out, const char *key, const struct gtm_intent *intent,
+                      const struct gtm_zone_peer *peers, size_t count)
+{
+    struct gtm_json *list = count > 0 ? gtm_json_add_array(out, key) : NULL;
+    char text[64];
+    for (size_t i = 0; i < count; i++) {
+        struct gtm_json *peer = gtm_json_append_object(list);
+        gtm_json_add_str(peer, "address", gtm_network_format(&peers[i].address, text));
+        gtm_json_add_i64(peer, "port", peers[i].port);
+        if (peers[i].has_key)
+            gtm_json_add_str(peer, "key", intent->keys[peers[i].key].name);
+    }
+}
+
+static void add_transfer(struct gtm_json *out, const struct gtm_intent *intent,
+                         const struct gtm_zone_conf *zone)
+{
+    struct gtm_json *list = zone->transfer_count > 0 ? gtm_json_add_array(out, "transfer") : NULL;
+    char text[64];
+    for (size_t i = 0; i < zone->transfer_count; i++) {
+        const struct gtm_transfer_rule *rule = &zone->transfer[i];
+        struct gtm_json *one = gtm_json_append_object(list);
+        struct gtm_json *networks =
+            rule->networks_count > 0 ? gtm_json_add_array(one, "networks") : NULL;
+        for (size_t n = 0; n < rule->networks_count; n++)
+            gtm_json_append_str(networks, gtm_network_format(&rule->networks[n], text));
+        if (rule->has_key)
+            gtm_json_add_str(one, "key", intent->keys[rule->key].name);
+    }
+}
+
 static void add_zone(struct gtm_json *list, const struct gtm_intent *intent,
                      const struct gtm_zone_conf *zone)
 {
     struct gtm_json *out = gtm_json_append_object(list);
     gtm_json_add_str(out, "name", zone->name);
-    gtm_json_add_str(out, "file", zone->file);
+    if (zone->file)
+        gtm_json_add_str(out, "file", zone->file);
+    add_peers(out, "primaries", intent, zone->primaries, zone->primaries_count);
+    add_peers(out, "secondaries", intent, zone->secondaries, zone->secondaries_count);
+    add_transfer(out, intent, zone);
     struct gtm_json *names = gtm_json_add_array(out, "names");
     for (size_t i = 0; i < zone->names_count; i++)
         add_name(names, intent, &zone->names[i]);
@@ -206,21 +288,63 @@ static void add_zone(struct gtm_json *list, const struct gtm_intent *intent,
 
 /* --- the whole --- */
 
+static struct gtm_json *object_of(struct gtm_json *out, const char *key)
+{
+    struct gtm_json *object = gtm_json_get(out, key);
+    return object ? object : gtm_json_add_object(out, key);
+}
+
+/* The question and what its answer must be. */
+static void complete_dns(struct gtm_json *out, const struct gtm_monitor *m)
+{
+    struct gtm_json *ask = object_of(out, "ask"), *expect = object_of(out, "expect");
+    char type[16];
+    if (!gtm_json_get(ask, "name"))
+        gtm_json_add_str(ask, "name", m->query_name ? m->query_name : ".");
+    if (!gtm_json_get(ask, "type"))
+        gtm_json_add_str(ask, "type", gtm_type_format(m->query_type, type));
+    if (!gtm_json_get(ask, "transport"))
+        gtm_json_add_str(ask, "transport", m->query_tcp ? "tcp" : "udp");
+    if (!gtm_json_get(expect, "rcode"))
+        gtm_json_add_str(expect, "rcode", gtm_rcode_words[m->expect_rcode]);
+}
+
+static void complete_loads(struct gtm_json *out, const struct gtm_monitor *m)
+{
+    struct gtm_json *load = object_of(out, "load");
+    for (int i = 0; i < GTM_LOAD_COUNT; i++) {
+        if (m->load_pointer[i] && !gtm_json_get(load, gtm_load_words[i]))
+            gtm_json_add_str(load, gtm_load_words[i], m->load_pointer[i]);
+    }
+}
+
+static void complete_monitor(struct gtm_json *out, const struct gtm_monitor *m)
+{
+    bool web = m->kind == GTM_MONITOR_HTTP || m->kind == GTM_MONITOR_HTTPS;
+    if (!gtm_json_get(out, "port") && m->port > 0)
+        gtm_json_add_i64(out, "port", m->port);
+    if (!gtm_json_get(out, "interval"))
+        add_duration(out, "interval", m->interval_ms);
+    if (!gtm_json_get(out, "timeout") && m->kind != GTM_MONITOR_PUSH)
+        add_duration(out, "timeout", m->timeout_ms);
+    if (!gtm_json_get(out, "path") && m->path)
+        gtm_json_add_str(out, "path", m->path);
+    if (!gtm_json_get(out, "method") && m->method)
+        gtm_json_add_str(out, "method", m->method);
+    if (!gtm_json_get(out, "http_version") && web)
+        gtm_json_add_str(out, "http_version", gtm_http_version_words[m->http_version]);
+    if (m->kind == GTM_MONITOR_DNS)
+        complete_dns(out, m);
+    if (m->kind == GTM_MONITOR_PUSH)
+        complete_loads(out, m);
+}
+
 /* Monitors are kept as written; what depends on other keys is filled in here. */
 static void complete_monitors(struct gtm_json *monitors, const struct gtm_intent *intent)
 {
     struct gtm_json *out = gtm_json_first(monitors);
-    for (size_t i = 0; out && i < intent->monitors_count; i++, out = gtm_json_next(out)) {
-        const struct gtm_monitor *m = &intent->monitors[i];
-        if (!gtm_json_get(out, "port") && m->port > 0)
-            gtm_json_add_i64(out, "port", m->port);
-        if (!gtm_json_get(out, "timeout"))
-            add_duration(out, "timeout", m->timeout_ms);
-        if (!gtm_json_get(out, "path") && m->path)
-            gtm_json_add_str(out, "path", m->path);
-        if (!gtm_json_get(out, "method") && m->method)
-            gtm_json_add_str(out, "method", m->method);
-    }
+    for (size_t i = 0; out && i < intent->monitors_count; i++, out = gtm_json_next(out))
+        complete_monitor(out, &intent->monitors[i]);
 }
 
 static void add_kept(struct gtm_json *root, const struct gtm_intent *intent)

@@ -60,7 +60,12 @@ void gtm_drop_final_dot(char *name);
 void gtm_intent_resolve_paths(struct gtm_parse *p, struct gtm_intent *intent);
 void gtm_check_intent(struct gtm_parse *p, struct gtm_intent *intent);
 void gtm_check_policies(struct gtm_parse *p, struct gtm_intent *intent);
+void gtm_check_graph(struct gtm_parse *p, const struct gtm_intent *intent);
+void gtm_check_aliases(struct gtm_parse *p, const struct gtm_intent *intent);
 void gtm_check_drills(struct gtm_parse *p, const struct gtm_yaml_node *root);
+/* Has any monitor of the pool a pointer to this load? */
+bool gtm_pool_reports(const struct gtm_intent *intent, const struct gtm_pool *pool,
+                      enum gtm_load load);
 /* Fills intent->inactive; false without memory. */
 bool gtm_intent_list_inactive(struct gtm_intent *intent, const struct gtm_yaml_node *root);
 

@@ -39,8 +39,12 @@ static void add_range(struct gtm_json *out, const struct gtm_field *field)
 static void add_words(struct gtm_json *out, const char *const *words, unsigned count)
 {
     struct gtm_json *list = gtm_json_add_array(out, "enum");
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
+        struct gtm_json *bare = gtm_json_parse(words[i], strlen(words[i]), NULL);
         gtm_json_append_str(list, words[i]);
+        if (bare) /* a word such as 1.1 may stand without quotes, where YAML makes it a number */
+            gtm_json_append(list, bare);
+    }
 }
 
 static void add_one_of(struct gtm_json *out, const char *const *keys)

@@ -8,18 +8,18 @@ from harness import WEB_PORT, ZONE, address, cluster, gtmd, health_of, wait_for,
 def test_kinds_without_an_engine_are_told():
     """They are accepted, kept, shown, and nobody can believe that they work."""
     signals = 'signals:\n  - {name: error_rate, prometheus: "http://192.0.2.7:9090", query: "up"}\n'
-    icmp = "".join(line + "\n" + ("  - {name: ping, kind: icmp}\n" if line == "monitors:" else "")
-                   for line in cluster(extra=signals).splitlines())
-    icmp = icmp.replace("monitors: [web]", "monitors: [web, ping]")
-    with webs(address(11), address(12), address(13)), gtmd(icmp, zones={"example.com.zone": ZONE}) as node:
+    later = "".join(line + "\n" + ("  - {name: store, kind: redis}\n" if line == "monitors:" else "")
+                    for line in cluster(extra=signals).splitlines())
+    later = later.replace("monitors: [web]", "monitors: [web, store]")
+    with webs(address(11), address(12), address(13)), gtmd(later, zones={"example.com.zone": ZONE}) as node:
         told = {p["subject"] for p in node.get("/problems").items if p["name"] == "KindNotActive"}
-        assert any("error_rate" in s for s in told) and any("ping" in s for s in told), told
+        assert any("error_rate" in s for s in told) and any("store" in s for s in told), told
         assert {p["severity"] for p in node.get("/problems").items if p["name"] == "KindNotActive"} == {"note"}
         kinds = node.get("/config").item["inactive"]
-        assert {k["name"] for k in kinds} >= {"error_rate", "ping"} and all(k["line"] > 0 for k in kinds)
+        assert {k["name"] for k in kinds} >= {"error_rate", "store"} and all(k["line"] > 0 for k in kinds)
         checks = node.get("/health").items
-        assert {(c["monitor"], c["active"]) for c in checks} == {("web", True), ("ping", False)}
-        assert all(c["health"] == "unknown" and c["checks_total"] == 0 for c in checks if c["monitor"] == "ping")
+        assert {(c["monitor"], c["active"]) for c in checks} == {("web", True), ("store", False)}
+        assert all(c["health"] == "unknown" and c["checks_total"] == 0 for c in checks if c["monitor"] == "store")
         wait_for(lambda: set(health_of(node).values()) == {"up"}, "only what is probed decides")
 
 

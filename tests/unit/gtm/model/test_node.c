@@ -90,6 +90,65 @@ static void test_values(void **state)
     gtm_node_free(n);
 }
 
+static void test_dns_defaults(void **state)
+{
+    struct gtm_node *n = accepted("node: {name: n1, region: here}\ncluster_file: /c\n");
+    const struct gtm_node_dns *dns = &n->dns;
+    assert_int_equal(dns->tls_listen_count, 0);
+    assert_int_equal(dns->proxy_count, 0);
+    assert_null(dns->nsid);
+    assert_true(dns->cookies);
+    assert_null(dns->cookie_secret);
+    assert_null(dns->chaos_version);
+    assert_null(dns->chaos_hostname);
+    assert_int_equal(dns->rate_limit, 0);
+    assert_int_equal(dns->rate_limit_slip, 2);
+    assert_int_equal(dns->tcp_clients, 1000);
+    assert_int_equal(dns->tcp_per_client, 100);
+    assert_int_equal(dns->tcp_idle_ms, 10000);
+    assert_false(n->push.has_listen);
+    gtm_node_free(n);
+}
+
+static void test_dns_values(void **state)
+{
+    struct gtm_node *n =
+        accepted("node: {name: n1, region: here}\ncluster_file: /c\n"
+                 "dns:\n"
+                 "  tls: {listen: [127.0.0.1:853, \"[::1]:853\"], cert: c.pem, key: /k.pem}\n"
+                 "  proxy: [10.0.0.0/8, \"2001:db8::1\"]\n"
+                 "  nsid: here\n"
+                 "  cookies: {enabled: false, secret: {file: cookies}}\n"
+                 "  chaos: {version: \"1\", hostname: h}\n"
+                 "  rate_limit: {responses_per_s: 7, slip: 0, exempt: 192.0.2.0/24}\n"
+                 "  tcp: {clients: 5, per_client: 4, idle: 1m}\n"
+                 "push: {listen: 127.0.0.1:80, tls: {cert: p.pem, key: p.key}}\n");
+    const struct gtm_node_dns *dns = &n->dns;
+    assert_int_equal(dns->tls_listen_count, 2);
+    assert_string_equal(dns->tls_listen[1].text, "[::1]:853");
+    assert_string_equal(dns->tls_cert, "/etc/gtm/c.pem");
+    assert_string_equal(dns->tls_key, "/k.pem");
+    assert_int_equal(dns->proxy_count, 2);
+    assert_int_equal(dns->proxy[0].prefix_len, 8);
+    assert_int_equal(dns->proxy[1].family, 6);
+    assert_string_equal(dns->nsid, "here");
+    assert_false(dns->cookies);
+    assert_string_equal(dns->cookie_secret, "/etc/gtm/cookies");
+    assert_string_equal(dns->chaos_version, "1");
+    assert_string_equal(dns->chaos_hostname, "h");
+    assert_int_equal(dns->rate_limit, 7);
+    assert_int_equal(dns->rate_limit_slip, 0);
+    assert_int_equal(dns->rate_limit_exempt_count, 1);
+    assert_int_equal(dns->tcp_clients, 5);
+    assert_int_equal(dns->tcp_per_client, 4);
+    assert_int_equal(dns->tcp_idle_ms, 60000);
+    assert_true(n->push.has_listen);
+    assert_string_equal(n->push.listen.text, "127.0.0.1:80");
+    assert_string_equal(n->push.tls_cert, "/etc/gtm/p.pem");
+    assert_string_equal(n->push.tls_key, "/etc/gtm/p.key");
+    gtm_node_free(n);
+}
+
 static void test_no_geography(void **state)
 {
     struct gtm_node *n =
@@ -125,6 +184,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_dns_defaults),    cmocka_unit_test(test_dns_values),
         cmocka_unit_test(test_no_geography),    cmocka_unit_test(test_notes),
         cmocka_unit_test(test_load_of_nothing),
     };
