@@ -7,6 +7,7 @@
 #include "dns/answer_int.h"
 
 #include "dns/extra.h"
+#include "dns/xfer_int.h"
 
 /* A name that is being looked up, and where it stands in the message. */
 struct cursor {
@@ -272,6 +273,25 @@ static void answer_question(struct dns__compose *c)
     c->trail = NULL;
 }
 
+/* A transfer asked for by UDP (RFC 5936 4.2, RFC 1995 2): the SOA, or no. */
+static __attribute__((noinline)) void answer_transfer(struct dns__compose *c,
+                                                      const struct dns_view *view)
+{
+    const struct dns_view_zone *zone = NULL;
+    bool only_soa;
+
+    c->rcode = (uint16_t)dns__xfer_judge(c->q, view, c->client, c->tsig ? c->tsig->key : NULL,
+                                         &zone, &only_soa, &c->ede);
+    if (c->rcode != DNS_RCODE_NOERROR)
+        return;
+    c->zone = zone->zone;
+    c->flags |= FLAG_AA;
+    const struct dns_node *apex = dns__zone_node(c->zone, c->zone->apex);
+    const struct dns_set *soa = dns__node_set(apex, DNS_TYPE_SOA);
+    if (!dns__put_image(c, dns__zone_image(c->zone, soa->value), SEC_ANSWER, DNS_POINTER_QNAME))
+        dns__truncate(c);
+}
+
 size_t dns_query_answer(struct dns_answerer *a, struct dns_query *q, const struct dns_view *view,
                         const struct dns_client *client, uint8_t *out, size_t out_bytes)
 {
@@ -316,6 +336,9 @@ size_t dns_query_answer(struct dns_answerer *a, struct dns_query *q, const struc
             c.rcode = DNS_RCODE_REFUSED;
         else
             answer_question(&c);
+    } else if (c.rcode == DNS_RCODE_REFUSED && client->proto == DNS_PROTO_UDP && view != NULL &&
+               dns_xfer_out_wanted(q)) {
+        answer_transfer(&c, view);
     }
     if (__builtin_expect(c.settings->rate_limit != 0, 0) && !dns__limit_answer(&c))
         return 0;

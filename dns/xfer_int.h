@@ -44,6 +44,12 @@ struct dns_xfer_out {
     uint8_t rdata[DNS_ZONE_CURSOR_RDATA];
 };
 
+/* May this client, whose request was signed with key (NULL = not), have the zone? Returns the RCODE
+ * of the answer, and an extended error or -1; for NOERROR the zone, and whether its SOA alone is
+ * the answer (an IXFR by UDP, or of a client that is up to date). Signatures were judged before. */
+unsigned dns__xfer_judge(const struct dns_query *q, const struct dns_view *view,
+                         const struct dns_client *client, const struct dns_tsig_key *key,
+                         const struct dns_view_zone **ret_zone, bool *ret_only_soa, int *ret_ede);
 /* A transfer of zone (one of the view's); NULL: out of memory. */
 struct dns_xfer_out *dns__xfer_new(const struct dns_query *q, const struct dns_view *view,
                                    const struct dns_view_zone *zone, const struct dns_tsig *tsig);

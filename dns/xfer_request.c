@@ -151,14 +151,44 @@ static const struct dns_view_zone *zone_of(const struct dns_view *view, const st
     return z != NULL && z->zone->apex_len == q->qname_len ? z : NULL;
 }
 
+unsigned dns__xfer_judge(const struct dns_query *q, const struct dns_view *view,
+                         const struct dns_client *client, const struct dns_tsig_key *key,
+                         const struct dns_view_zone **ret_zone, bool *ret_only_soa, int *ret_ede)
+{
+    bool udp = client->proto == DNS_PROTO_UDP, ixfr = q->qtype == DNS_TYPE_IXFR;
+    uint32_t serial = 0;
+
+    *ret_ede = EDE_NONE;
+    if ((udp && !ixfr) || (ixfr && !client_serial(q, &serial)))
+        return DNS_RCODE_FORMERR;
+    const struct dns_view_zone *zone = zone_of(view, q);
+    if (zone == NULL) {
+        *ret_ede = EDE_NOT_AUTHORITATIVE;
+        return DNS_RCODE_NOTAUTH;
+    }
+    if (!allowed(zone->peers, client, key)) {
+        *ret_ede = EDE_PROHIBITED;
+        return DNS_RCODE_REFUSED;
+    }
+    if (zone->expired) {
+        *ret_ede = EDE_INVALID_DATA;
+        return DNS_RCODE_SERVFAIL;
+    }
+    *ret_zone = zone;
+    /* RFC 1982: not older than ours */
+    *ret_only_soa = ixfr && (udp || (int32_t)(serial - zone->zone->info.serial) >= 0);
+    return DNS_RCODE_NOERROR;
+}
+
 size_t dns_xfer_out_begin(const struct dns_query *q, const struct dns_view *view,
                           const struct dns_client *client, bool may_run, uint64_t now_s,
                           uint8_t *out, size_t room, struct dns_xfer_out **ret_xfer)
 {
     struct request r = {.q = q, .now_s = now_s, .out = out, .room = room};
-    bool udp = client->proto == DNS_PROTO_UDP, ixfr = q->qtype == DNS_TYPE_IXFR;
-    uint32_t serial = 0;
+    const struct dns_view_zone *zone = NULL;
+    bool soa = false;
     size_t len;
+    int ede;
 
     *ret_xfer = NULL;
     switch (dns_tsig_check_request(&r.tsig, view->settings->keys, view->settings->keys_count,
@@ -171,17 +201,10 @@ size_t dns_xfer_out_begin(const struct dns_query *q, const struct dns_view *view
     default:
         return refuse(&r, DNS_RCODE_NOTAUTH, EDE_NONE);
     }
-    if ((udp && !ixfr) || (ixfr && !client_serial(q, &serial)))
-        return refuse(&r, DNS_RCODE_FORMERR, EDE_NONE);
-    const struct dns_view_zone *zone = zone_of(view, q);
-    if (zone == NULL)
-        return refuse(&r, DNS_RCODE_NOTAUTH, EDE_NOT_AUTHORITATIVE);
-    if (!allowed(zone->peers, client, r.tsig.key))
-        return refuse(&r, DNS_RCODE_REFUSED, EDE_PROHIBITED);
-    if (zone->expired)
-        return refuse(&r, DNS_RCODE_SERVFAIL, EDE_INVALID_DATA);
-    /* RFC 1982: not older than ours */
-    if (ixfr && (udp || (int32_t)(serial - zone->zone->info.serial) >= 0))
+    unsigned rcode = dns__xfer_judge(q, view, client, r.tsig.key, &zone, &soa, &ede);
+    if (rcode != DNS_RCODE_NOERROR)
+        return refuse(&r, rcode, ede);
+    if (soa)
         return only_soa(&r, zone->zone);
     if (!may_run)
         return refuse(&r, DNS_RCODE_SERVFAIL, EDE_OTHER);

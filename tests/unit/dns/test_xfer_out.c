@@ -392,6 +392,32 @@ static void test_incremental(void **state)
     dns_view_unref(view);
 }
 
+/* By UDP there are no transfers: the answer path itself says the SOA, or no. */
+static void test_by_udp(void **state)
+{
+    size_t text;
+    struct dns_view *view = with_rule(large_zone(10, &text), 198, &key, false);
+    struct dns_answerer answerer;
+    struct dns_client udp = client;
+    struct dns_tsig mine = {0};
+    udp.proto = DNS_PROTO_UDP;
+    dns_answerer_init(&answerer, 1);
+    size_t len = request("example.com", DNS_TYPE_AXFR, -1, true);
+    size_t n = dns_answer(&answerer, view, &udp, packet, len, out, sizeof(out));
+    assert_string_equal(ask_show(out, n), "FORMERR | | | | opt");
+    len = request("example.com", DNS_TYPE_IXFR, 5, true);
+    n = dns_answer(&answerer, view, &udp, packet, len, out, sizeof(out));
+    assert_string_equal(ask_show(out, n), "REFUSED | | | | opt ede=18");
+    len = request("example.com", DNS_TYPE_IXFR, 5, false);
+    len = dns_tsig_sign_request(&mine, &key, packet, len, sizeof(packet),
+                                (uint64_t)gtm_wall_ms(gtm_clock_system()) / 1000);
+    n = dns_answer(&answerer, view, &udp, packet, len, out, sizeof(out));
+    assert_int_equal(dns_get16(out + 6), 1);
+    assert_non_null(strstr(ask_show(out, n), "SOA ns.example.com. a.example.com. 2000000000"));
+    dns_tsig_fini(&mine);
+    dns_view_unref(view);
+}
+
 static void test_out_of_memory(void **state)
 {
     struct dns_view *view = open_world();
@@ -424,6 +450,7 @@ int main(void)
         cmocka_unit_test(test_signed),
         cmocka_unit_test(test_who_may_not),
         cmocka_unit_test(test_incremental),
+        cmocka_unit_test(test_by_udp),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
