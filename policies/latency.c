@@ -6,8 +6,8 @@
 #include "policies/latency.h"
 
 #include "gtm/base/mem.h"
+#include "gtm/model/schema_forms.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -87,32 +87,6 @@ static unsigned cut(char *line, char *words[4])
     return count;
 }
 
-/* "198.51.100.0/24", "2001:db8::1"; bits beyond the length must be 0. */
-static bool read_network(char *word, struct gtm_network *ret)
-{
-    char *slash = strchr(word, '/');
-    unsigned most = strchr(word, ':') ? 128 : 32;
-    unsigned long len = most;
-    memset(ret, 0, sizeof(*ret)); /* padding too: networks are compared as bytes */
-    if (slash) {
-        char *end = NULL;
-        if (!isdigit((unsigned char)slash[1]))
-            return false;
-        len = strtoul(slash + 1, &end, 10);
-        if (*end || len > most)
-            return false;
-        *slash = '\0';
-    }
-    bool fine = inet_pton(most == 32 ? AF_INET : AF_INET6, word, ret->addr) == 1;
-    if (slash)
-        *slash = '/';
-    ret->family = most == 32 ? 4 : 6;
-    ret->prefix_len = (uint8_t)len;
-    for (unsigned bit = (unsigned)len; fine && bit < most; bit++)
-        fine = !((ret->addr[bit / 8] >> (7 - bit % 8)) & 1);
-    return fine;
-}
-
 static bool read_ms(const char *word, float *ret)
 {
     char *end = NULL;
@@ -129,6 +103,7 @@ static void read_line(struct parse *p, char *line)
 {
     struct policy_latency *t = p->table;
     struct cell cell;
+    struct gtm_error err = {0};
     char *words[4];
     unsigned count = cut(line, words);
     if (count == 0 || (p->line == 1 && strcasecmp(words[0], "network") == 0))
@@ -140,9 +115,9 @@ static void read_line(struct parse *p, char *line)
     }
     memset(&cell, 0, sizeof(cell));
     cell.line = p->line;
-    if (!read_network(words[0], &cell.network)) {
-        report(p, GTM_SEV_ERROR, (size_t)(words[0] - line),
-               "\"%s\" is no network (its host bits must be 0)", words[0]);
+    if (gtm_form_network.parse(words[0], &cell.network, &err) != GTM_OK) {
+        report(p, GTM_SEV_ERROR, (size_t)(words[0] - line), "%s%s%s", err.code ? err.text : "\"",
+               err.code ? "" : words[0], err.code ? "" : "\" is no network");
         return;
     }
     if (!read_ms(words[2], &cell.ms)) {
