@@ -16,6 +16,10 @@
     "  pool, or of a region in it, out of answers. Without a terminal that needs --yes.\n"   \
     "  The order stays through restarts and reloads until --for is over or auto is given.\n"
 
+#define DRAIN_HELP                                                                            \
+    "  With --over its share of users falls to nothing in steps, else at once. Users leave\n" \
+    "  as their resolvers' TTLs run out.\n"
+
 const struct ctl_command ctl_commands[] = {
     {"status", NULL, "", 0, 0, STATUS, "regions, pools and problems at a glance", NULL, ctl_status},
     {"problems", NULL, "", 0, 0, STATUS, "what is wrong now, and what to do",
@@ -45,8 +49,11 @@ const struct ctl_command ctl_commands[] = {
      ctl_endpoint_order},
     {"endpoint", "down", "POOL/ENDPOINT", 1, 1, ORDER, "do not serve, whatever the checks say",
      ORDER_HELP, ctl_endpoint_order},
-    {"endpoint", "drain", "POOL/ENDPOINT", 1, 1, ORDER, "no new users; checks go on", ORDER_HELP,
-     ctl_endpoint_order},
+    {"endpoint", "drain", "POOL/ENDPOINT", 1, 1, ORDER | CTL_OPT_OVER, "no new users; checks go on",
+     DRAIN_HELP ORDER_HELP, ctl_endpoint_order},
+    {"endpoint", "resume", "POOL/ENDPOINT", 1, 1, OUT | CTL_OPT_DRY_RUN,
+     "end the wait of a recovered endpoint (hold, flap penalty, manual failback)",
+     "  It ramps up from now, as failback.ramp says.\n", ctl_endpoint_resume},
     {"endpoint", "auto", "POOL/ENDPOINT", 1, 1, ORDER, "follow the checks again", NULL,
      ctl_endpoint_order},
     {"pool", "list", "", 0, 0, WATCH, "pools: health, order, endpoints", NULL, ctl_pool_list},
@@ -56,8 +63,8 @@ const struct ctl_command ctl_commands[] = {
     {"pool", "down", "POOL", 1, 1, ORDER, "none of its endpoints serves",
      "  Shows what it would do and asks first; without a terminal it needs --yes.\n",
      ctl_pool_order},
-    {"pool", "drain", "POOL", 1, 1, ORDER, "no new users for any of its endpoints",
-     "  Shows what it would do and asks first; without a terminal it needs --yes.\n",
+    {"pool", "drain", "POOL", 1, 1, ORDER | CTL_OPT_OVER, "no new users for any of its endpoints",
+     DRAIN_HELP "  Shows what it would do and asks first; without a terminal it needs --yes.\n",
      ctl_pool_order},
     {"pool", "auto", "POOL", 1, 1, ORDER, "follow the checks again", NULL, ctl_pool_order},
     {"region", "list", "", 0, 0, WATCH, "regions: health, order, endpoints", NULL, ctl_region_list},

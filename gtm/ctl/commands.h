@@ -24,6 +24,7 @@ enum ctl_option {
     CTL_OPT_FOLLOW = 2048,
     CTL_OPT_EXIT_CODE = 4096,
     CTL_OPT_WAIT = 8192,
+    CTL_OPT_OVER = 32768,
     CTL_OPT_OUTPUT = 16384 /* -o, --no-headers: all but those that print a text of their own */
 };
 
@@ -54,6 +55,7 @@ int ctl_health_check(struct ctl *ctl);
 int ctl_endpoint_list(struct ctl *ctl);
 int ctl_endpoint_show(struct ctl *ctl);
 int ctl_endpoint_order(struct ctl *ctl); /* up, down, drain, auto */
+int ctl_endpoint_resume(struct ctl *ctl);
 int ctl_pool_list(struct ctl *ctl);
 int ctl_pool_show(struct ctl *ctl);
 int ctl_pool_order(struct ctl *ctl);

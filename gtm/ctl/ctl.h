@@ -48,7 +48,8 @@ struct ctl {
     bool output_given, no_headers, no_colour, colour;
     bool yes, dry_run, wait, verbose, exit_code, follow;
     const char *reason, *client_address, *file, *origin, *pool, *name;
-    uint64_t timeout_ms, watch_ms, for_ms, limit; /* 0: watch once, no end, no limit given */
+    uint64_t timeout_ms, watch_ms, for_ms, over_ms,
+        limit; /* 0: watch once, no end, no limit given */
 };
 
 /* Frees what belongs to the run; fine when parsing failed. */

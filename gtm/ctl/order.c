@@ -48,6 +48,8 @@ static char *order_body(const struct ctl *ctl, const char *state)
         gtm_json_add_str(
             body, "until",
             gtm_time_format(gtm_wall_ms(gtm_clock_system()) + (int64_t)ctl->for_ms, until));
+    if (ctl->over_ms > 0)
+        gtm_json_add_i64(body, "over_s", (int64_t)((ctl->over_ms + 999) / 1000));
     char *text = gtm_json_print(body, false);
     gtm_json_free(body);
     return text;
@@ -77,6 +79,9 @@ static void describe(struct gtm_buf *out, const struct order *o, const struct gt
     const char *until = gtm_json_as_str(gtm_json_pointer(item, "/after/until"));
     if (until != NULL)
         ctl_addf(out, ", until %s", until);
+    int64_t over_s = gtm_json_i64(gtm_json_get(item, "after"), "over_s", 0);
+    if (over_s > 0)
+        ctl_addf(out, ", in steps over %" PRId64 " s", over_s);
 }
 
 static int show(const struct ctl *ctl, const struct order *o, const struct gtm_json *root)
@@ -189,11 +194,13 @@ const struct ctl_column ctl_endpoint_columns[] = {
     {"HEALTH", "health", CTL_COL_WORD, false, false},
     {"ADMIN", "effective_admin", CTL_COL_WORD, false, false},
     {"SERVES", "serves", CTL_COL_TEXT, false, false},
+    {"SHARE", "/addresses/0/share", CTL_COL_TEXT, true, true},
     {"SINCE", "/addresses/0/since", CTL_COL_AGE, false, true},
     {"WEIGHT", "weight", CTL_COL_TEXT, true, true},
     {"OWNER", "/admin/owner", CTL_COL_TEXT, true, false},
     {"UNTIL", "/admin/until", CTL_COL_TEXT, true, false},
     {"REASON", "/admin/reason", CTL_COL_TEXT, false, false},
+    {"WHY", "/addresses/0/share_reason", CTL_COL_TEXT, false, false},
 };
 const size_t ctl_endpoint_columns_count =
     sizeof(ctl_endpoint_columns) / sizeof(ctl_endpoint_columns[0]);

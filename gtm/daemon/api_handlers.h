@@ -30,6 +30,7 @@ void gtm_api_get_endpoints(struct gtm_api_req *req);
 void gtm_api_get_endpoint(struct gtm_api_req *req);
 void gtm_api_put_pool_admin(struct gtm_api_req *req);
 void gtm_api_put_endpoint_admin(struct gtm_api_req *req);
+void gtm_api_post_endpoint_resume(struct gtm_api_req *req);
 void gtm_api_get_regions(struct gtm_api_req *req);
 /* api_health.c */
 void gtm_api_get_health(struct gtm_api_req *req);

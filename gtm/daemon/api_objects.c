@@ -30,6 +30,10 @@ struct gtm_json *gtm_api_admin(const struct gtm_override *override)
     gtm_json_add_str(one, "reason", override && override->reason[0] ? override->reason : NULL);
     gtm_api_add_time(one, "since", override ? override->since_ms : 0);
     gtm_api_add_time(one, "until", override ? override->until_ms : 0);
+    if (override && override->over_ms)
+        gtm_json_add_i64(one, "over_s", (int64_t)(override->over_ms / 1000));
+    else
+        gtm_json_add_null(one, "over_s");
     return one;
 }
 
@@ -56,8 +60,16 @@ static void add_address(struct gtm_json *list, const struct gtm_facts *facts, si
     gtm_json_add_str(one, "address", gtm_endpoint_address(endpoint, family, text, sizeof(text)));
     gtm_json_add_str(one, "health", gtm_health_word(state.health));
     gtm_json_add_bool(one, "serves", gtm_states_serves(facts->states, p, e, family));
-    gtm_json_add_str(one, "reason", gtm_endpoint_state_reason(state));
-    gtm_api_add_time(one, "since", facts->since_ms[(facts->base[p] + e) * 2 + family]);
+    size_t at = (facts->base[p] + e) * 2 + family;
+    char why[GTM_SHARE_TEXT_BYTES];
+    gtm_json_add_str(one, "reason",
+                     facts->panic_held[at] ? "panic: its failures are not believed"
+                                           : gtm_endpoint_state_reason(state));
+    gtm_json_add_num(one, "share",
+                     gtm_states_share(facts->states, p, e, family) / (double)GTM_SHARE_FULL);
+    gtm_facts_share_text(facts, p, e, family, gtm_clock_system(), why);
+    gtm_json_add_str(one, "share_reason", why[0] ? why : NULL);
+    gtm_api_add_time(one, "since", facts->since_ms[at]);
 }
 
 struct gtm_json *gtm_api_endpoint(const struct gtm_facts *facts, size_t p, size_t e)

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define OVER_MAX_S 86400
+
 /* --- lists --- */
 
 enum list_what { LIST_POOLS, LIST_POOL, LIST_ENDPOINTS, LIST_REGIONS };
@@ -134,6 +136,26 @@ struct order {
     char warning[GTM_ERROR_TEXT_BYTES + 80];
 };
 
+/* How long a drain takes; false: it is wrong, and 400 was answered. */
+static bool read_over(struct order *order, const struct gtm_json *body)
+{
+    const struct gtm_json *over = gtm_json_get(body, "over_s");
+    double seconds = gtm_json_as_num(over, -1);
+    if (gtm_json_type(over) == GTM_JSON_NULL)
+        return true;
+    if (!(seconds >= 0 && seconds <= OVER_MAX_S)) {
+        gtm_api_problem(order->req, 400, "badrequest", "over_s must be 0 to %d seconds",
+                        OVER_MAX_S);
+        return false;
+    }
+    if (seconds > 0 && order->after.admin != GTM_ADMIN_DRAIN) {
+        gtm_api_problem(order->req, 400, "badrequest", "over_s goes with drain only");
+        return false;
+    }
+    order->after.over_ms = (uint64_t)(seconds * 1000);
+    return true;
+}
+
 /* Fills the order from the body; false: it is wrong, and 400 was answered. */
 static bool read_order(struct order *order, const struct gtm_json *body)
 {
@@ -158,6 +180,8 @@ static bool read_order(struct order *order, const struct gtm_json *body)
     snprintf(order->after.reason, sizeof(order->after.reason), "%s",
              reason_text ? reason_text : "");
     gtm_api_owner(req, order->after.owner);
+    if (!read_over(order, body))
+        return false;
     if (gtm_json_type(until) == GTM_JSON_NULL)
         return true;
     const char *until_text = gtm_json_as_str(until);
@@ -278,7 +302,7 @@ static void put_admin(struct gtm_api_req *req, int pool, int endpoint)
     bool dry_run = false;
     if (!gtm_api_query_dry_run(req, &dry_run) || !gtm_api_if_match(req))
         return;
-    body = gtm_api_body_object(req, "state reason until");
+    body = gtm_api_body_object(req, "state reason until over_s");
     if (!body)
         return;
     const struct gtm_pool *p = &gtm_api_daemon(req)->intent->pools[pool];
@@ -312,4 +336,23 @@ void gtm_api_put_endpoint_admin(struct gtm_api_req *req)
     int pool = find_pool(req), endpoint = pool >= 0 ? find_endpoint(req, pool) : -1;
     if (endpoint >= 0)
         put_admin(req, pool, endpoint);
+}
+
+void gtm_api_post_endpoint_resume(struct gtm_api_req *req)
+{
+    int pool = find_pool(req), endpoint = pool >= 0 ? find_endpoint(req, pool) : -1;
+    char owner[GTM_OVERRIDE_OWNER_BYTES];
+    bool dry_run = false;
+    if (endpoint < 0 || !gtm_api_query_dry_run(req, &dry_run) || !gtm_api_if_match(req))
+        return;
+    struct gtm_state *state = gtm_api_daemon(req)->state;
+    gtm_api_owner(req, owner);
+    int rc = gtm_state_resume(state, (size_t)pool, (size_t)endpoint, owner, dry_run);
+    if (rc)
+        gtm_api_problem(req, 409, "conflict",
+                        "it waits for nothing: only a recovered endpoint that is held, or waits "
+                        "for a word (failback.mode: manual), can be resumed");
+    else
+        gtm_api_item(req, 200, "Endpoint",
+                     gtm_api_endpoint(gtm_state_facts(state), (size_t)pool, (size_t)endpoint));
 }

@@ -29,6 +29,8 @@ const struct gtm_api_route gtm_api_routes[] = {
      NULL, "One endpoint"},
     {GTM_API_PUT, V1 "/pools/{pool}/endpoints/{endpoint}/admin", gtm_api_put_endpoint_admin,
      GTM_API_OPERATOR, NULL, "Order a state for one endpoint"},
+    {GTM_API_POST, V1 "/pools/{pool}/endpoints/{endpoint}/resume", gtm_api_post_endpoint_resume,
+     GTM_API_OPERATOR, NULL, "End the wait of a recovered endpoint"},
     {GTM_API_GET, V1 "/regions", gtm_api_get_regions, GTM_API_VIEWER, NULL,
      "Regions with their health"},
     {GTM_API_GET, V1 "/health", gtm_api_get_health, GTM_API_VIEWER, "pool",

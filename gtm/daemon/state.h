@@ -60,6 +60,11 @@ bool gtm_target_key(const struct gtm_intent *intent, size_t pool, size_t endpoin
 /* health_engine_opts.on_change with ctx = the state. Any thread. */
 void gtm_state_on_change(void *state, const struct health_report *report, enum gtm_health old);
 
+/* In a panic: are those that are held still failing by content? The engine tells of changes of
+ * health only, and down stays down when a server that answered nonsense stops answering. Every
+ * second or so. */
+void gtm_state_look_again(struct gtm_state *state, struct health_engine *engine);
+
 /* Borrowed until the next change; NULL before the first commit. */
 const struct gtm_facts *gtm_state_facts(const struct gtm_state *state);
 
@@ -73,9 +78,9 @@ int gtm_state_override(struct gtm_state *state, const char *key,
                        void *arg) GTM_MUST_CHECK;
 
 /* Ends the wait of a recovered endpoint (hold, penalty, manual failback); it ramps up from now.
- * GTM_ENOTFOUND no such endpoint, GTM_ESTATE it waits for nothing. */
-int gtm_state_resume(struct gtm_state *state, size_t pool, size_t endpoint,
-                     const char *owner) GTM_MUST_CHECK;
+ * dry_run only looks. GTM_ENOTFOUND no such endpoint, GTM_ESTATE it waits for nothing. */
+int gtm_state_resume(struct gtm_state *state, size_t pool, size_t endpoint, const char *owner,
+                     bool dry_run) GTM_MUST_CHECK;
 /* Writes what is not saved yet into the store now (before it is closed). */
 void gtm_state_flush(struct gtm_state *state);
 /* NULL: all is saved; else why not, since *ret_since_ms. */

@@ -110,8 +110,6 @@ void gtm_state__recover(struct gtm_state *state, struct gtm_state_next *next, si
                         size_t endpoint, unsigned family, enum gtm_health health);
 /* When nothing of the pool serves, what is held does. */
 void gtm_state__release(struct gtm_state *state, struct gtm_state_next *next, size_t pool);
-/* Ends the wait of an endpoint; false when it waited for nothing. Publish afterwards. */
-bool gtm_state__resume(struct gtm_state *state, size_t pool, size_t endpoint);
 /* Which orders drain gradually now, and what that leaves; after one changed. */
 void gtm_state__drains(struct gtm_state *state, struct gtm_state_next *next);
 void gtm_state__drain_changed(struct gtm_state *state, const char *key);

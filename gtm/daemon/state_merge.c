@@ -205,3 +205,30 @@ void gtm_state__settle_pool(struct gtm_state *state, struct gtm_state_next *next
         }
     }
 }
+
+static void look_at(struct gtm_state *state, struct health_engine *engine,
+                    const struct gtm_address *address)
+{
+    const struct gtm_state_next *now = state->now;
+    for (uint32_t i = address->first; i; i = now->slots[i - 1].next) {
+        const struct gtm_slot *slot = &now->slots[i - 1];
+        struct health_report report;
+        if (slot->health == GTM_HEALTH_DOWN && slot->content &&
+            health_engine_report(engine, slot->key, &report) == GTM_OK &&
+            report.health == GTM_HEALTH_DOWN &&
+            health_result_class(report.last) == HEALTH_CLASS_TRANSPORT)
+            gtm_state_on_change(state, &report, GTM_HEALTH_DOWN);
+    }
+}
+
+void gtm_state_look_again(struct gtm_state *state, struct health_engine *engine)
+{
+    const struct gtm_facts *facts = gtm_state_facts(state);
+    for (size_t p = 0; facts && p < facts->intent->pools_count; p++) {
+        if (!facts->panic[p * 2] && !facts->panic[p * 2 + 1])
+            continue;
+        for (size_t i = 0; i < facts->intent->pools[p].endpoints_count * 2; i++)
+            if (facts->panic_held[facts->base[p] * 2 + i])
+                look_at(state, engine, &state->now->addresses[facts->base[p] * 2 + i]);
+    }
+}

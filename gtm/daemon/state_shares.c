@@ -158,17 +158,22 @@ void gtm_state__release(struct gtm_state *state, struct gtm_state_next *next, si
             release(state, next, pool, f);
 }
 
-bool gtm_state__resume(struct gtm_state *state, size_t pool, size_t endpoint)
+/* Ends the wait of an endpoint's addresses; false when they waited for nothing. */
+static bool resume(struct gtm_state *state, size_t pool, size_t endpoint, bool dry_run)
 {
     struct gtm_state_next *now = state->now;
     bool any = false;
     for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++) {
         struct policy_recovery *r = &now->facts->recovery[place(now, pool, endpoint, f)];
+        struct policy_recovery then = *r;
         enum policy_recovery_state from = r->state;
         if (!gtm_endpoint_has(&pool_of(now, pool)->endpoints[endpoint], f) ||
-            !policy_recovery_resume(r, pool_of(now, pool), gtm_mono_ms(state->clock)))
+            !policy_recovery_resume(&then, pool_of(now, pool), gtm_mono_ms(state->clock)))
             continue;
         any = true;
+        if (dry_run)
+            continue;
+        *r = then;
         put_share(state, now, pool, endpoint, f);
         tell(state, now, pool, endpoint, f, from, NULL);
         arm_for(state, r, pool_of(now, pool));
@@ -289,13 +294,16 @@ void gtm_state__shares_prepared(struct gtm_state *state, struct gtm_state_next *
 
 /* ---- an operator's word ---- */
 
-int gtm_state_resume(struct gtm_state *state, size_t pool, size_t endpoint, const char *owner)
+int gtm_state_resume(struct gtm_state *state, size_t pool, size_t endpoint, const char *owner,
+                     bool dry_run)
 {
     if (!state->now || pool >= state->now->facts->intent->pools_count ||
         endpoint >= pool_of(state->now, pool)->endpoints_count)
         return GTM_ENOTFOUND;
-    if (!gtm_state__resume(state, pool, endpoint))
+    if (!resume(state, pool, endpoint, dry_run))
         return GTM_ESTATE;
+    if (dry_run)
+        return GTM_OK;
     const struct gtm_pool *p = pool_of(state->now, pool);
     char subject[160], cause[GTM_OVERRIDE_OWNER_BYTES + 32];
     snprintf(subject, sizeof(subject), "endpoint/%s/%s", p->name, p->endpoints[endpoint].name);

@@ -101,6 +101,11 @@ def test_yaml_says_what_json_says(ctl):
         assert as_json == as_yaml, command
 
 
+def test_nothing_to_resume(ctl):
+    done = ctl("endpoint", "resume", "www/www-us-east")
+    assert done.code == 6 and "waits for nothing" in done.err
+
+
 def test_every_command_of_the_table_is_tried(ctl):
     """A command that is added to the table must come into these files."""
     told = {re.match(r"  (\S+(?: [a-z]+)?)", line).group(1) for line in ctl("help").out.splitlines()[2:]

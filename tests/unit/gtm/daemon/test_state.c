@@ -215,10 +215,12 @@ static void what_recovers_is_held(void **state)
     halt(w);
     boot(w);
     assert_int_equal(share(w, 0, 0), 0);
-    assert_int_equal(gtm_state_resume(w->state, 0, 0, "me"), 0);
+    assert_int_equal(gtm_state_resume(w->state, 0, 0, "me", true), 0);
+    assert_int_equal(share(w, 0, 0), 0);
+    assert_int_equal(gtm_state_resume(w->state, 0, 0, "me", false), 0);
     assert_int_equal(share(w, 0, 0), GTM_SHARE_FULL);
-    assert_int_equal(gtm_state_resume(w->state, 0, 0, "me"), GTM_ESTATE);
-    assert_int_equal(gtm_state_resume(w->state, 9, 0, "me"), GTM_ENOTFOUND);
+    assert_int_equal(gtm_state_resume(w->state, 0, 0, "me", false), GTM_ESTATE);
+    assert_int_equal(gtm_state_resume(w->state, 9, 0, "me", false), GTM_ENOTFOUND);
     /* again, and now the other one falls */
     report(w, "a/a1/m1/4", GTM_HEALTH_DOWN);
     report(w, "a/a1/m1/4", GTM_HEALTH_UP);
