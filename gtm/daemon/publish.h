@@ -59,6 +59,13 @@ struct gtm_compiled *gtm_compiled_ref(struct gtm_compiled *compiled);
 void gtm_compiled_unref(struct gtm_compiled *compiled); /* NULL is fine */
 const struct gtm_intent *gtm_compiled_intent(const struct gtm_compiled *compiled); /* borrowed */
 
+/* The table of a latency policy from outside (`PUT /api/v1/latency/POLICY`), instead of its file:
+ * checked, then kept in copies_dir for the next gtm_compile_in with that folder, which the caller
+ * starts. text NULL: forgets it. 0, GTM_ENOTFOUND (no such latency policy; nothing to forget),
+ * GTM_EPARSE (diags says what), or what writing gave. May block: worker threads only. */
+int gtm_latency_push(const struct gtm_intent *intent, const char *copies_dir, const char *policy,
+                     const char *text, size_t len, struct gtm_diags *diags) GTM_MUST_CHECK;
+
 struct gtm_compiled_info {
     size_t zones, names, records; /* names = dynamic ones */
     size_t tables;                /* steering tables: distinct (policy or group, TTL) */

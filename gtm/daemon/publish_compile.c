@@ -293,7 +293,8 @@ struct gtm_compiled *gtm_compile_in(const struct gtm_intent *intent, const struc
     bool fine = collect_tables(&w);
     bool zones_fine = !w.nomem && collect_zones(&w, previous);
     fine = fine && zones_fine && gtm__aliases_resolve(&w) && make_orders(&w) &&
-           collect_maps(&w, geodb, previous) && collect_pools(&w);
+           gtm__latency_load(w.out, diags) && collect_maps(&w, geodb, previous) &&
+           collect_pools(&w);
     keep_table_of(&w);
     gtm_free(w.checked);
     gtm__intern_fini(&w.tables);
@@ -325,6 +326,7 @@ void gtm_compiled_unref(struct gtm_compiled *c)
     gtm_free(c->zones);
     gtm_free(c->maps);
     orders_unref(c->orders);
+    gtm__latency_unref(c->latency);
     for (size_t i = 0; i < c->tables_count; i++)
         gtm_free(c->tables[i].fixed);
     gtm_free(c->tables);

@@ -8,6 +8,7 @@
 #include "dns/rr.h"
 #include "gtm/base/mem.h"
 #include "gtm/daemon/publish_int.h"
+#include "policies/latency.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -368,7 +369,19 @@ static void add_ranking(const struct explain *x, const struct policy_env *env,
     for (size_t i = 0; i < parts->count; i++) {
         const struct gtm_policy *p = &env->intent->policies[parts->policy[i]];
         uint32_t *routes = gtm_calloc(p->routes_count, sizeof(*routes));
-        struct policy_place place = {.loc = &loc, .routes = routes};
+        const struct policy_latency *table =
+            x->pub->state->compiled->latency->tables[parts->policy[i]];
+        struct policy_place place = {.loc = &loc, .routes = routes, .latency = table};
+        int64_t row =
+            table ? policy_latency_find(table, x->query->family, x->addr, x->query->prefix_len)
+                  : -1;
+        struct gtm_network network;
+        uint32_t label;
+        if (row >= 0) {
+            policy_latency_network(table, (size_t)row, &network, &label);
+            place.routes = &label;
+            place.routes_count = 1;
+        }
         for (size_t r = 0; routes && r < p->routes_count; r++) {
             const struct gtm_route *route = &p->routes[r];
             size_t n = 0;
@@ -379,6 +392,8 @@ static void add_ranking(const struct explain *x, const struct policy_env *env,
         }
         if (routes)
             policy_say_rank(env, parts->policy[i], &place);
+        policy_say_times(env, parts->policy[i], table, x->query->family, x->addr,
+                         x->query->prefix_len);
         gtm_free(routes);
     }
 }
@@ -391,6 +406,7 @@ static int add_policy(const struct explain *x, uint32_t table, struct gtm_json *
     const struct gtm__map *map = s->compiled->maps[t->map];
     struct policy_env env = {.intent = s->compiled->intent,
                              .states = x->states,
+                             .orders = s->compiled->orders->orders,
                              .family =
                                  x->query->type == DNS_TYPE_AAAA ? GTM_FAMILY_V6 : GTM_FAMILY_V4,
                              .say = add_step,

@@ -85,6 +85,13 @@ struct gtm__orders {
     struct policy_orders *orders;
 };
 
+/* What latency policies go by. Counted: shared by compiles of one intent. */
+struct gtm__latency {
+    atomic_int refs;
+    size_t policies;
+    struct policy_latency **tables; /* by policy; NULL = no times are known */
+};
+
 struct gtm_compiled {
     atomic_int refs;
     struct gtm_intent *intent;
@@ -97,6 +104,7 @@ struct gtm_compiled {
     struct gtm__zone *zones; /* one for each of the intent's */
     size_t zones_count;
     struct gtm__orders *orders;
+    struct gtm__latency *latency;
     uint32_t *pool_first, *pool_tables; /* the tables that use pool p: [first[p], first[p + 1]) */
     struct gtm_compiled_info info;
 };
@@ -106,6 +114,12 @@ static inline const struct policy_regions *gtm__map_class(const struct gtm__map 
 {
     return map->lists ? &map->lists[class_id * map->parts] : NULL;
 }
+
+/* publish_latency.c */
+/* Sets out->latency. False: errors are in the diags. */
+bool gtm__latency_load(struct gtm_compiled *out, struct gtm_diags *diags);
+struct gtm__latency *gtm__latency_ref(struct gtm__latency *latency); /* NULL is fine */
+void gtm__latency_unref(struct gtm__latency *latency);               /* NULL is fine */
 
 /* publish_map.c */
 struct gtm__map_builder {

@@ -8,6 +8,7 @@
 #include "gtm/base/buf.h"
 #include "gtm/base/mem.h"
 #include "gtm/daemon/publish_int.h"
+#include "policies/latency.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -78,13 +79,24 @@ static void key_route(struct gtm_buf *key, const struct gtm_route *r)
             r->has_policy ? r->policy + 1 : 0); /* which policies are the same, and which not */
 }
 
-static void key_part(struct gtm_buf *key, const struct gtm_intent *intent, unsigned policy)
+static const struct policy_latency *table_of(const struct gtm_compiled *c, unsigned policy)
 {
+    return c->latency ? c->latency->tables[policy] : NULL;
+}
+
+static void key_part(struct gtm_buf *key, const struct gtm_compiled *c, unsigned policy)
+{
+    const struct gtm_intent *intent = c->intent;
+    const struct policy_latency *table = table_of(c, policy);
     const struct gtm_policy *p = &intent->policies[policy];
     const struct gtm_pool *pool = &intent->pools[p->pool];
     struct policy_regionset here = {{0}};
     /* without a table times are unknown, so distances rank */
-    key_num(key, p->steer == GTM_STEER_LATENCY ? GTM_STEER_NEAREST : p->steer);
+    key_num(key, p->steer == GTM_STEER_LATENCY && !table ? GTM_STEER_NEAREST : p->steer);
+    if (table) {
+        uint64_t hash = policy_latency_hash(table);
+        gtm_buf_add(key, &hash, sizeof(hash));
+    }
     for (size_t e = 0; e < pool->endpoints_count; e++) {
         unsigned r = pool->endpoints[e].region;
         here.bits[r / 64] |= UINT64_C(1) << (r % 64);
@@ -113,9 +125,11 @@ static void key_part(struct gtm_buf *key, const struct gtm_intent *intent, unsig
 /* ---- classification ---- */
 
 struct classify {
+    const struct gtm_compiled *out;
     const struct gtm_intent *intent;
     struct policy_parts parts;
-    uint32_t first_label[POLICY_PARTS_MAX + 1]; /* part i's routes: [first[i], first[i + 1]) */
+    uint32_t first_label[POLICY_PARTS_MAX + 1]; /* part i's routes (of a latency part, the labels of
+                                                   its table): [first[i], first[i + 1]) */
     bool country, continent, subdivision, point;
     uint32_t *asns; /* named by any route, sorted */
     size_t asns_count;
@@ -163,15 +177,32 @@ static void take_route(struct classify *c, const struct gtm_route *r, uint32_t l
     }
 }
 
-static int classify_init(struct classify *c, const struct gtm_intent *intent,
+static void take_table(struct classify *c, const struct policy_latency *table, uint32_t first)
+{
+    for (size_t i = 0; i < policy_latency_networks(table); i++) {
+        struct dns_labeled_network *n = &c->networks[c->networks_count++];
+        struct gtm_network network;
+        uint32_t label;
+        policy_latency_network(table, i, &network, &label);
+        *n = (struct dns_labeled_network){
+            .family = network.family, .prefix_len = network.prefix_len, .label = first + label};
+        memcpy(n->addr, network.addr, sizeof(n->addr));
+    }
+}
+
+static int classify_init(struct classify *c, const struct gtm_compiled *out,
                          const struct policy_parts *parts)
 {
+    const struct gtm_intent *intent = out->intent;
     size_t networks = 0, asns = 0;
-    *c = (struct classify){.intent = intent, .parts = *parts};
+    *c = (struct classify){.out = out, .intent = intent, .parts = *parts};
     for (size_t i = 0; i < parts->count; i++) {
         const struct gtm_policy *p = &intent->policies[parts->policy[i]];
+        const struct policy_latency *table = table_of(out, parts->policy[i]);
         size_t routes = p->steer == GTM_STEER_GEO ? p->routes_count : 0;
-        c->first_label[i + 1] = c->first_label[i] + (uint32_t)routes;
+        size_t labels = table ? policy_latency_labels(table) : routes;
+        c->first_label[i + 1] = c->first_label[i] + (uint32_t)labels;
+        networks += table ? policy_latency_networks(table) : 0;
         for (size_t r = 0; r < routes; r++) {
             networks += p->routes[r].networks_count;
             asns += p->routes[r].asns_count;
@@ -184,8 +215,11 @@ static int classify_init(struct classify *c, const struct gtm_intent *intent,
         return GTM_ENOMEM;
     for (size_t i = 0; i < parts->count; i++) {
         const struct gtm_policy *p = &intent->policies[parts->policy[i]];
+        const struct policy_latency *table = table_of(out, parts->policy[i]);
         c->point |= p->steer != GTM_STEER_GEO;
-        for (uint32_t l = c->first_label[i]; l < c->first_label[i + 1]; l++)
+        if (table)
+            take_table(c, table, c->first_label[i]);
+        for (uint32_t l = c->first_label[i]; !table && l < c->first_label[i + 1]; l++)
             take_route(c, &p->routes[l - c->first_label[i]], l);
     }
     if (c->asns_count > 1)
@@ -220,7 +254,8 @@ static int rank_all(struct classify *c, const struct gtm_location *loc, const ui
     struct policy_regions lists[POLICY_PARTS_MAX];
     memset(lists, 0, sizeof(lists));
     for (size_t i = 0, at = 0; i < c->parts.count; i++) {
-        struct policy_place place = {.loc = loc, .routes = c->routes};
+        struct policy_place place = {
+            .loc = loc, .routes = c->routes, .latency = table_of(c->out, c->parts.policy[i])};
         while (at < labels_count && labels[at] < c->first_label[i + 1])
             c->routes[place.routes_count++] = labels[at++] - c->first_label[i];
         policy_rank(c->intent, c->parts.policy[i], &place, &lists[i]);
@@ -288,7 +323,7 @@ static struct gtm__map *map_build(const struct gtm__map_builder *b, const struct
 {
     struct classify c;
     struct gtm__map *m = map_new(b, key, parts->count);
-    int rc = classify_init(&c, b->out->intent, parts);
+    int rc = classify_init(&c, b->out, parts);
     if (!m || rc != GTM_OK) {
         gtm_error_set(err, GTM_ENOMEM, "no memory for a class map");
         goto fail;
@@ -379,7 +414,7 @@ int gtm__map_for(struct gtm__map_builder *b, unsigned policy, uint32_t *ret_map,
     struct gtm_buf key = {0};
     policy_parts(b->out->intent, policy, &parts);
     for (size_t i = 0; i < parts.count; i++)
-        key_part(&key, b->out->intent, parts.policy[i]);
+        key_part(&key, b->out, parts.policy[i]);
     int rc = map_add(b, &key, &parts, ret_map, err);
     gtm_buf_fini(&key);
     return rc;

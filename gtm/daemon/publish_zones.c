@@ -106,6 +106,7 @@ static struct gtm_compiled *copy_rest(const struct gtm_compiled *from)
         atomic_fetch_add_explicit(&c->maps[i]->refs, 1, memory_order_relaxed);
     c->orders = from->orders;
     atomic_fetch_add_explicit(&c->orders->refs, 1, memory_order_relaxed);
+    c->latency = gtm__latency_ref(from->latency);
     c->tables_count = c->tables_cap = from->tables_count;
     c->maps_cap = from->maps_count;
     if (ok && c->zones)

@@ -68,6 +68,7 @@ static void free_policy(struct gtm_policy *p)
     gtm_free(p->routes);
     gtm_free(p->order);
     gtm_free(p->to);
+    gtm_free(p->latency_file);
     gtm_free(p->name);
 }
 

@@ -2,7 +2,8 @@
  *
  * Class maps against the plain way: for random databases, routes and addresses, the class that the
  * published table finds holds exactly the lists that policy_rank gives for the address's location
- * and the networks around it; also with several geographic parts in one policy.
+ * and the networks around it (of a table of times: the longest one's order); also with several
+ * geographic parts in one policy.
  */
 /* clang-format off */
 #include <setjmp.h>
@@ -14,6 +15,7 @@
 #include "gtm/base/mem.h"
 #include "gtm/base/rand.h"
 #include "gtm/daemon/publish_int.h"
+#include "policies/latency.h"
 #include "tests/support/build_intent.h"
 
 #include <stdio.h>
@@ -96,8 +98,28 @@ static void random_geo_policy(struct gtm_intent *in, const char *name, int pool)
     }
 }
 
-/* near, two geo policies, and a split over all three: four tables, one of three parts. */
-static struct gtm_intent *random_intent(const char *zone_path)
+/* Lines with networks of all lengths, also inside one another, in random order. */
+static void write_times(const char *path, const struct gtm_intent *in)
+{
+    FILE *out = fopen(path, "w");
+    assert_non_null(out);
+    for (unsigned i = 0; i < 60; i++) {
+        unsigned len = 12 + below(14), v6_len = 33 + below(20);
+        uint32_t addr = (0x0a000000u + below(1u << 20)) & ~(UINT32_MAX >> len);
+        uint64_t hi = (UINT64_C(0x20010db800000000) + ((uint64_t)below(1u << 16) << 16)) &
+                      ~(UINT64_MAX >> v6_len);
+        for (unsigned k = 1 + below(3); k > 0; k--) {
+            fprintf(out, "%u.%u.%u.%u/%u,%s,%u\n", addr >> 24, addr >> 16 & 255, addr >> 8 & 255,
+                    addr & 255, len, in->regions[below(REGIONS)].name, below(300));
+            fprintf(out, "2001:db8:%x:%x::/%u %s %u.5\n", (unsigned)(hi >> 16 & 0xffff),
+                    (unsigned)(hi & 0xffff), v6_len, in->regions[below(REGIONS)].name, below(300));
+        }
+    }
+    fclose(out);
+}
+
+/* near, two geo policies, a latency one, and a split over all: five tables, one of four parts. */
+static struct gtm_intent *random_intent(const char *zone_path, const char *times_path)
 {
     struct gtm_intent *in = build_intent();
     char name[16];
@@ -112,6 +134,9 @@ static struct gtm_intent *random_intent(const char *zone_path)
     build_policy(in, "near", GTM_STEER_NEAREST, pool);
     random_geo_policy(in, "geo1", pool);
     random_geo_policy(in, "geo2", pool);
+    unsigned fast = build_policy(in, "fast", GTM_STEER_LATENCY, pool);
+    in->policies[fast].latency_file = gtm_strdup(times_path);
+    write_times(times_path, in);
     unsigned split = build_policy(in, "split", GTM_STEER_WEIGHTED, -1);
     for (unsigned p = 0; p < split; p++)
         build_target(in, split, GTM_TARGET_POLICY, p, 0, 1);
@@ -131,9 +156,10 @@ static bool holds(const struct gtm_network *n, int family, const uint8_t *addr)
     return true;
 }
 
-static void rank_plainly(const struct gtm_intent *in, unsigned part, const struct dns_geodb *db,
+static void rank_plainly(const struct gtm_compiled *c, unsigned part, const struct dns_geodb *db,
                          const uint8_t *addr, struct policy_regions *ret)
 {
+    const struct gtm_intent *in = c->intent;
     const struct gtm_policy *p = &in->policies[part];
     int family = addr[0] == 10 ? 4 : 6;
     uint32_t routes[ROUTES];
@@ -144,6 +170,18 @@ static void rank_plainly(const struct gtm_intent *in, unsigned part, const struc
             in_route |= holds(&p->routes[r].networks[n], family, addr);
         if (in_route)
             routes[place.routes_count++] = r;
+    }
+    place.latency = c->latency->tables[part];
+    int longest = -1;
+    for (size_t i = 0; place.latency && i < policy_latency_networks(place.latency); i++) {
+        struct gtm_network n;
+        uint32_t label;
+        policy_latency_network(place.latency, i, &n, &label);
+        if (holds(&n, family, addr) && n.prefix_len > longest) {
+            longest = n.prefix_len;
+            routes[0] = label;
+            place.routes_count = 1;
+        }
     }
     policy_rank(in, part, &place, ret);
 }
@@ -169,7 +207,7 @@ static void check_address(const struct gtm_publisher *pub, const struct dns_geod
     for (size_t i = 0; i < parts.count; i++) {
         const struct policy_regions *got = &gtm__map_class(map, at.class_id)[i];
         struct policy_regions want;
-        rank_plainly(s->compiled->intent, parts.policy[i], db, addr, &want);
+        rank_plainly(s->compiled, parts.policy[i], db, addr, &want);
         assert_int_equal(got->count, want.count);
         assert_memory_equal(got->region, want.region, want.count * sizeof(want.region[0]));
     }
@@ -177,10 +215,13 @@ static void check_address(const struct gtm_publisher *pub, const struct dns_geod
 
 static void classes_mean_what_policies_rank(void **state)
 {
-    char path[] = "/tmp/gtm-map-XXXXXX";
+    char path[] = "/tmp/gtm-map-XXXXXX", times[] = "/tmp/gtm-times-XXXXXX";
     static const char text[] = "$TTL 60\n@ SOA ns1 a 1 2 3 4 5\n@ NS ns1\nns1 A 192.0.2.1\n";
     int fd = mkstemp(path);
     assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+    close(fd);
+    fd = mkstemp(times);
+    assert_true(fd >= 0);
     close(fd);
     gtm_rand_seed(&rand_, 77);
     size_t classes = 0;
@@ -190,7 +231,7 @@ static void classes_mean_what_policies_rank(void **state)
         struct gtm_error err = {0};
         struct gtm_compiled_info info;
         random_geography(&db);
-        struct gtm_intent *in = random_intent(path);
+        struct gtm_intent *in = random_intent(path, times);
         struct gtm_states *states = gtm_states_new(in);
         struct gtm_compiled *c = gtm_compile(in, &db, NULL, &diags);
         struct gtm_publisher *pub = gtm_publisher_new(NULL, NULL);
@@ -199,8 +240,8 @@ static void classes_mean_what_policies_rank(void **state)
         assert_non_null(c);
         assert_int_equal(gtm_publisher_install(pub, c, states, &err), 0);
         gtm_compiled_info(c, &info);
-        assert_int_equal(info.tables, 4);
-        assert_int_equal(info.maps, 4);
+        assert_int_equal(info.tables, 5);
+        assert_int_equal(info.maps, 5);
         classes += info.classes;
         for (unsigned a = 0; a < ADDRESSES; a++)
             check_address(pub, &db, a % info.tables);
@@ -215,6 +256,7 @@ static void classes_mean_what_policies_rank(void **state)
     }
     assert_true(classes > WORLDS * 40u); /* rich enough to mean something */
     unlink(path);
+    unlink(times);
 }
 
 int main(void)
