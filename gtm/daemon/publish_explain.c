@@ -1,36 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Explains an answer: asks dns_answer on the published view exactly as a resolver would with a
- * client subnet, then follows the same class through policies/ and writes down each step. Control
- * thread.
+ * Explains an answer: asks for it (publish_explain_reply.c), then follows the same client through
+ * zones, aliases and policies/ and writes down each step. Control thread.
  */
-#include "dns/answer.h"
-#include "dns/rr.h"
 #include "gtm/base/mem.h"
-#include "gtm/daemon/publish_int.h"
+#include "gtm/daemon/publish_explain_int.h"
 #include "policies/latency.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
-
-#define QUERY_BYTES   600
-#define OPTION_ECS    8  /* RFC 7871 */
-#define OPTION_EDE    15 /* RFC 8914 */
-#define CHAIN_MAX     16 /* CNAMEs followed */
-#define RR_HEAD_BYTES 10 /* type, class, TTL, rdlength */
-
-/* One explanation under way. */
-struct explain {
-    const struct gtm_publisher *pub;
-    const struct gtm_states *states;
-    const struct gtm_explain_query *query;
-    uint8_t addr[16]; /* the query's, cut to its prefix */
-    uint8_t *reply;   /* DNS_MESSAGE_MAX octets */
-    size_t reply_len;
-    uint8_t qname[DNS_NAME_MAX]; /* follows CNAMEs */
-    struct gtm_json *root;
-};
 
 static void mask_address(const struct gtm_explain_query *q, uint8_t out[16])
 {
@@ -44,218 +23,7 @@ static void mask_address(const struct gtm_explain_query *q, uint8_t out[16])
     }
 }
 
-static size_t write_query(const struct explain *x, size_t qname_len, uint8_t out[QUERY_BYTES])
-{
-    unsigned octets = (x->query->prefix_len + 7) / 8;
-    memset(out, 0, QUERY_BYTES);
-    dns_put16(out + 4, 1);  /* one question */
-    dns_put16(out + 10, 1); /* OPT */
-    memcpy(out + 12, x->qname, qname_len);
-    uint8_t *p = out + 12 + qname_len;
-    dns_put16(p, x->query->type);
-    dns_put16(p + 2, DNS_CLASS_IN);
-    p += 4;
-    *p++ = 0; /* root: OPT's owner */
-    dns_put16(p, DNS_TYPE_OPT);
-    dns_put16(p + 2, DNS_UDP_PAYLOAD_MAX);
-    dns_put16(p + 8, (uint16_t)(8 + octets));
-    p += 10;
-    dns_put16(p, OPTION_ECS);
-    dns_put16(p + 2, (uint16_t)(4 + octets));
-    dns_put16(p + 4, x->query->family == 4 ? 1 : 2);
-    p[6] = (uint8_t)x->query->prefix_len;
-    memcpy(p + 8, x->addr, octets);
-    return (size_t)(p + 8 + octets - out);
-}
-
-static void ask(struct explain *x, size_t qname_len)
-{
-    uint8_t packet[QUERY_BYTES];
-    size_t len = write_query(x, qname_len, packet);
-    struct dns_client client = {.family = x->query->family, .proto = DNS_PROTO_TCP};
-    struct dns_answerer answerer = {.rand = {{0}}};
-    memcpy(client.addr, x->addr, sizeof(client.addr));
-    /* A seed of its own for each view: a weighted answer is one of those that clients get. */
-    dns_answerer_init(&answerer, x->pub->info.revision);
-    x->reply_len =
-        dns_answer(&answerer, x->pub->view, &client, packet, len, x->reply, DNS_MESSAGE_MAX);
-}
-
-/* ---- reading the reply: it is our own, but bounds are checked all the same ---- */
-
-/* Uncompresses the name at *at; moves *at behind it. False when it is malformed. */
-static bool read_name(const struct explain *x, size_t *at, uint8_t out[DNS_NAME_MAX])
-{
-    size_t pos = *at, len = 0, end = 0;
-    for (unsigned jumps = 0; pos < x->reply_len && jumps < 64;) {
-        uint8_t octet = x->reply[pos];
-        if (octet >= 0xc0) {
-            if (pos + 2 > x->reply_len)
-                return false;
-            if (!end)
-                end = pos + 2;
-            pos = dns_get16(x->reply + pos) & 0x3fffu;
-            jumps++;
-            continue;
-        }
-        if (octet > DNS_LABEL_MAX || len + octet + 1u > DNS_NAME_MAX ||
-            pos + octet + 1u > x->reply_len)
-            return false;
-        memcpy(out + len, x->reply + pos, octet + 1u);
-        len += octet + 1u;
-        pos += octet + 1u;
-        if (octet == 0) {
-            *at = end ? end : pos;
-            return true;
-        }
-    }
-    return false;
-}
-
-struct record {
-    uint8_t owner[DNS_NAME_MAX];
-    uint16_t type, class_, rdlen;
-    uint32_t ttl;
-    size_t rdata; /* place in the reply */
-};
-
-static bool read_record(const struct explain *x, size_t *at, struct record *ret)
-{
-    if (!read_name(x, at, ret->owner) || *at + RR_HEAD_BYTES > x->reply_len)
-        return false;
-    const uint8_t *p = x->reply + *at;
-    ret->type = dns_get16(p);
-    ret->class_ = dns_get16(p + 2);
-    ret->ttl = dns_get32(p + 4);
-    ret->rdlen = dns_get16(p + 8);
-    ret->rdata = *at + RR_HEAD_BYTES;
-    *at = ret->rdata + ret->rdlen;
-    return *at <= x->reply_len;
-}
-
-static const char *type_text(uint16_t type, char out[16])
-{
-    static const struct {
-        uint16_t type;
-        const char *text;
-    } known[] = {{DNS_TYPE_A, "A"},         {DNS_TYPE_AAAA, "AAAA"}, {DNS_TYPE_CNAME, "CNAME"},
-                 {DNS_TYPE_NS, "NS"},       {DNS_TYPE_SOA, "SOA"},   {DNS_TYPE_PTR, "PTR"},
-                 {DNS_TYPE_MX, "MX"},       {DNS_TYPE_TXT, "TXT"},   {DNS_TYPE_SRV, "SRV"},
-                 {DNS_TYPE_DNAME, "DNAME"}, {DNS_TYPE_SVCB, "SVCB"}, {DNS_TYPE_HTTPS, "HTTPS"},
-                 {DNS_TYPE_ANY, "ANY"}};
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-        if (known[i].type == type)
-            return known[i].text;
-    snprintf(out, 16, "TYPE%u", type); /* RFC 3597 5 */
-    return out;
-}
-
-static const char *rcode_text(unsigned rcode, char out[16])
-{
-    static const char *const words[] = {"NOERROR",  "FORMERR", "SERVFAIL",
-                                        "NXDOMAIN", "NOTIMP",  "REFUSED"};
-    if (rcode < sizeof(words) / sizeof(words[0]))
-        return words[rcode];
-    snprintf(out, 16, "RCODE%u", rcode);
-    return out;
-}
-
-/* Addresses and names in their own form, the rest as RFC 3597 5 does: \# length hex. */
-static void add_rdata(const struct explain *x, const struct record *r, struct gtm_json *out)
-{
-    char text[DNS_NAME_TEXT_MAX];
-    uint8_t name[DNS_NAME_MAX];
-    size_t at = r->rdata;
-    if (r->type == DNS_TYPE_A && r->rdlen == 4) {
-        inet_ntop(AF_INET, x->reply + at, text, sizeof(text));
-    } else if (r->type == DNS_TYPE_AAAA && r->rdlen == 16) {
-        inet_ntop(AF_INET6, x->reply + at, text, sizeof(text));
-    } else if ((r->type == DNS_TYPE_CNAME || r->type == DNS_TYPE_NS || r->type == DNS_TYPE_PTR ||
-                r->type == DNS_TYPE_DNAME) &&
-               read_name(x, &at, name)) {
-        dns_name_text(name, text);
-    } else {
-        struct gtm_buf hex = {0};
-        gtm_buf_addf(&hex, "\\# %u ", r->rdlen);
-        for (size_t i = 0; i < r->rdlen; i++)
-            gtm_buf_addf(&hex, "%02x", x->reply[r->rdata + i]);
-        gtm_json_add_str(out, "data", hex.data);
-        gtm_buf_fini(&hex);
-        return;
-    }
-    gtm_json_add_str(out, "data", text);
-}
-
-/* The answer section; follows CNAMEs from the question's name in x->qname. */
-static bool add_answers(struct explain *x, size_t *at, unsigned count, struct gtm_json *out)
-{
-    struct gtm_json *records = gtm_json_add_array(out, "records");
-    for (unsigned i = 0, followed = 0; i < count; i++) {
-        struct record r;
-        char name[DNS_NAME_TEXT_MAX], type[16];
-        if (!read_record(x, at, &r))
-            return false;
-        struct gtm_json *one = gtm_json_append_object(records);
-        gtm_json_add_str(one, "name", dns_name_text(r.owner, name));
-        gtm_json_add_str(one, "type", type_text(r.type, type));
-        gtm_json_add_i64(one, "ttl_seconds", r.ttl);
-        add_rdata(x, &r, one);
-        size_t target = r.rdata;
-        if (r.type == DNS_TYPE_CNAME && x->query->type != DNS_TYPE_CNAME &&
-            dns_name_equal(r.owner, x->qname) && followed++ < CHAIN_MAX &&
-            !read_name(x, &target, x->qname))
-            return false;
-    }
-    return true;
-}
-
-static void add_options(const struct explain *x, const struct record *opt, struct gtm_json *out)
-{
-    const uint8_t *p = x->reply + opt->rdata, *end = p + opt->rdlen;
-    while (end - p >= 4) {
-        uint16_t code = dns_get16(p), len = dns_get16(p + 2);
-        p += 4;
-        if (len > end - p)
-            return;
-        if (code == OPTION_ECS && len >= 4)
-            gtm_json_add_i64(out, "scope", p[3]);
-        if (code == OPTION_EDE && len >= 2) {
-            char text[DNS_EDE_TEXT_MAX + 1];
-            struct gtm_json *ede = gtm_json_add_object(out, "extended_error");
-            snprintf(text, sizeof(text), "%.*s", len - 2, (const char *)p + 2);
-            gtm_json_add_i64(ede, "code", dns_get16(p));
-            gtm_json_add_str(ede, "text", text);
-        }
-        p += len;
-    }
-}
-
-static bool add_reply(struct explain *x)
-{
-    uint8_t name[DNS_NAME_MAX];
-    char word[16];
-    size_t at = 12;
-    struct gtm_json *out = gtm_json_add_object(x->root, "answer");
-    if (x->reply_len < 12 || !read_name(x, &at, name) || at + 4 > x->reply_len)
-        return false;
-    at += 4;
-    gtm_json_add_str(out, "rcode", rcode_text(x->reply[3] & 15u, word));
-    if (!add_answers(x, &at, dns_get16(x->reply + 6), out))
-        return false;
-    unsigned rest = dns_get16(x->reply + 8) + (unsigned)dns_get16(x->reply + 10);
-    for (unsigned i = 0; i < rest; i++) {
-        struct record r;
-        if (!read_record(x, &at, &r))
-            return false;
-        if (r.type == DNS_TYPE_OPT)
-            add_options(x, &r, out);
-    }
-    return true;
-}
-
-/* ---- why ---- */
-
-static void add_client(const struct explain *x)
+static void add_client(const struct gtm__explain *x)
 {
     const struct gtm_location *l = x->query->loc;
     char text[INET6_ADDRSTRLEN], with_prefix[INET6_ADDRSTRLEN + 8];
@@ -277,7 +45,7 @@ static void add_client(const struct explain *x)
 }
 
 /* The deepest zone at or above x->qname, or -1. */
-static int find_zone(const struct explain *x)
+static int find_zone(const struct gtm__explain *x)
 {
     const struct gtm_compiled *c = x->pub->state->compiled;
     int best = -1;
@@ -299,7 +67,7 @@ static void add_step(void *ctx, const char *sentence)
     gtm_json_append_str(ctx, sentence);
 }
 
-static void add_lists(const struct explain *x, const struct policy_parts *parts,
+static void add_lists(const struct gtm__explain *x, const struct policy_parts *parts,
                       const struct policy_regions *lists)
 {
     const struct gtm_intent *intent = x->pub->state->compiled->intent;
@@ -321,38 +89,76 @@ static void add_lists(const struct explain *x, const struct policy_parts *parts,
     }
 }
 
-static void add_choice(const struct explain *x, const struct policy_choice *choice,
-                       enum gtm_family family)
+/* Where users of an endpoint are sent: its address, or the host that answers of other types name.
+ */
+static const char *address_of(const struct gtm_endpoint *ep, enum gtm_family family,
+                              char text[INET6_ADDRSTRLEN])
+{
+    if (family == GTM_FAMILY_ANY && ep->host)
+        return ep->host;
+    if (family == GTM_FAMILY_V4 || (family == GTM_FAMILY_ANY && ep->has_v4))
+        return inet_ntop(AF_INET, &ep->v4, text, INET6_ADDRSTRLEN);
+    return inet_ntop(AF_INET6, &ep->v6, text, INET6_ADDRSTRLEN);
+}
+
+/* Which bucket the client's network falls into, and whose it is. */
+static void add_bucket(const struct gtm__explain *x, const struct policy_choice *choice,
+                       const struct policy_option *o, struct gtm_json *option,
+                       struct gtm_json *steps)
 {
     const struct gtm_intent *intent = x->pub->state->compiled->intent;
+    char text[INET6_ADDRSTRLEN], sentence[GTM_NAME_MAX + 200];
+    uint8_t net[16] = {0};
+    bool v4 = x->query->family == 4;
+    unsigned bits = v4 ? DNS_STICKY_BITS4 : DNS_STICKY_BITS6;
+    uint64_t hash = dns_network_hash(x->query->family, x->addr);
+    size_t bucket = (size_t)(hash & (o->buckets_count - 1));
+    const struct policy_member *m = &choice->members[o->first + o->buckets[bucket]];
+    memcpy(net, x->addr, bits / 8);
+    inet_ntop(v4 ? AF_INET : AF_INET6, net, text, sizeof(text));
+    snprintf(sentence, sizeof(sentence),
+             "the client's network %s/%u falls into bucket %zu of %zu, which endpoint %s has", text,
+             bits, bucket, o->buckets_count, intent->pools[m->pool].endpoints[m->endpoint].name);
+    gtm_json_append_str(steps, sentence);
+    gtm_json_add_i64(option, "bucket", (int64_t)bucket);
+    gtm_json_add_i64(option, "buckets", (int64_t)o->buckets_count);
+}
+
+static void add_members(const struct gtm__explain *x, const struct policy_choice *choice,
+                        const struct policy_option *o, enum gtm_family family,
+                        struct gtm_json *members)
+{
+    const struct gtm_intent *intent = x->pub->state->compiled->intent;
+    for (size_t m = 0; m < o->count; m++) {
+        const struct policy_member *member = &choice->members[o->first + m];
+        const struct gtm_endpoint *ep = &intent->pools[member->pool].endpoints[member->endpoint];
+        char text[INET6_ADDRSTRLEN];
+        struct gtm_json *e = gtm_json_append_object(members);
+        gtm_json_add_str(e, "pool", intent->pools[member->pool].name);
+        gtm_json_add_str(e, "endpoint", ep->name);
+        gtm_json_add_str(e, "region", intent->regions[ep->region].name);
+        gtm_json_add_str(e, "address", address_of(ep, family, text));
+        gtm_json_add_i64(e, "weight", member->weight);
+    }
+}
+
+static void add_choice(const struct gtm__explain *x, const struct policy_choice *choice,
+                       enum gtm_family family, struct gtm_json *steps)
+{
     struct gtm_json *options = gtm_json_add_array(x->root, "options");
     for (size_t i = 0; i < choice->options_count; i++) {
         const struct policy_option *o = &choice->options[i];
         struct gtm_json *one = gtm_json_append_object(options);
         gtm_json_add_num(one, "share", o->share);
         gtm_json_add_i64(one, "answers", o->answers < o->count ? o->answers : (int64_t)o->count);
-        struct gtm_json *members = gtm_json_add_array(one, "endpoints");
-        for (size_t m = 0; m < o->count; m++) {
-            const struct policy_member *member = &choice->members[o->first + m];
-            const struct gtm_endpoint *ep =
-                &intent->pools[member->pool].endpoints[member->endpoint];
-            char text[INET6_ADDRSTRLEN];
-            struct gtm_json *e = gtm_json_append_object(members);
-            if (family == GTM_FAMILY_V4)
-                inet_ntop(AF_INET, &ep->v4, text, sizeof(text));
-            else
-                inet_ntop(AF_INET6, &ep->v6, text, sizeof(text));
-            gtm_json_add_str(e, "pool", intent->pools[member->pool].name);
-            gtm_json_add_str(e, "endpoint", ep->name);
-            gtm_json_add_str(e, "region", intent->regions[ep->region].name);
-            gtm_json_add_str(e, "address", text);
-            gtm_json_add_i64(e, "weight", member->weight);
-        }
+        add_members(x, choice, o, family, gtm_json_add_array(one, "endpoints"));
+        if (o->buckets_count > 0)
+            add_bucket(x, choice, o, one, steps);
     }
 }
 
 /* By the address, as the class map looks it up. */
-static bool network_holds(const struct gtm_network *n, const struct explain *x)
+static bool network_holds(const struct gtm_network *n, const struct gtm__explain *x)
 {
     unsigned whole = n->prefix_len / 8, rest = n->prefix_len % 8;
     return n->family == x->query->family && memcmp(n->addr, x->addr, whole) == 0 &&
@@ -360,7 +166,7 @@ static bool network_holds(const struct gtm_network *n, const struct explain *x)
 }
 
 /* Says where each part's order comes from. Without memory it says nothing. */
-static void add_ranking(const struct explain *x, const struct policy_env *env,
+static void add_ranking(const struct gtm__explain *x, const struct policy_env *env,
                         const struct policy_parts *parts)
 {
     struct gtm_location loc = {.asn = 0};
@@ -398,7 +204,17 @@ static void add_ranking(const struct explain *x, const struct policy_env *env,
     }
 }
 
-static int add_policy(const struct explain *x, uint32_t table, struct gtm_json *steps)
+static unsigned scope_of(const struct gtm__explain *x, const struct gtm_policy *p,
+                         const struct policy_choice *choice, unsigned leaf)
+{
+    bool sticky = p->steer == GTM_STEER_STICKY;
+    unsigned bits = x->query->family == 4 ? DNS_STICKY_BITS4 : DNS_STICKY_BITS6;
+    for (size_t i = 0; i < choice->options_count; i++)
+        sticky |= choice->options[i].buckets_count > 0;
+    return sticky && leaf < bits ? bits : leaf;
+}
+
+static int add_policy(struct gtm__explain *x, uint32_t table, uint16_t type, struct gtm_json *steps)
 {
     const struct gtm__state *s = x->pub->state;
     const struct gtm__table *t = &s->compiled->tables[table];
@@ -406,66 +222,143 @@ static int add_policy(const struct explain *x, uint32_t table, struct gtm_json *
     const struct gtm__map *map = s->compiled->maps[t->map];
     struct policy_env env = {.intent = s->compiled->intent,
                              .states = x->states,
+                             .family = gtm__family_of(dns_kind_of(type)),
                              .orders = s->compiled->orders->orders,
-                             .family =
-                                 x->query->type == DNS_TYPE_AAAA ? GTM_FAMILY_V6 : GTM_FAMILY_V4,
                              .say = add_step,
                              .say_ctx = steps};
     struct dns_steer_lookup at;
     struct policy_parts parts;
     struct policy_choice choice = {.mode = POLICY_NORMAL};
-    dns_steer_find(s->tables[table].steer, x->query->type, x->query->family, x->addr, &at);
+    bool first = !x->policy_told;
+    dns_steer_find(s->tables[table].steer, type, x->query->family, x->addr, &at);
     policy_parts(env.intent, t->index, &parts);
     const struct policy_regions *lists = gtm__map_class(map, at.class_id);
     struct policy_class class_ = {.parts = &parts, .lists = lists};
-    gtm_json_add_str(x->root, "policy", p->name);
-    gtm_json_add_str(x->root, "steer", gtm_steer_words[p->steer]);
-    gtm_json_add_i64(x->root, "class", at.class_id);
-    gtm_json_add_i64(x->root, "scope", at.scope);
-    add_lists(x, &parts, lists);
+    x->policy_told = true;
+    if (first) {
+        gtm_json_add_str(x->root, "policy", p->name);
+        gtm_json_add_str(x->root, "steer", gtm_steer_words[p->steer]);
+        gtm_json_add_i64(x->root, "class", at.class_id);
+        add_lists(x, &parts, lists);
+    }
     add_ranking(x, &env, &parts);
     int rc = policy_choose(&env, t->index, &class_, &choice);
-    gtm_json_add_str(x->root, "mode", policy_mode_word(choice.mode));
-    gtm_json_add_bool(x->root, "fail_open", choice.mode == POLICY_FAIL_OPEN);
-    add_choice(x, &choice, env.family);
+    if (first) { /* what lies behind a dynamic CNAME is told in the steps only */
+        gtm_json_add_i64(x->root, "scope", scope_of(x, p, &choice, at.scope));
+        gtm_json_add_str(x->root, "mode", policy_mode_word(choice.mode));
+        gtm_json_add_bool(x->root, "fail_open", choice.mode == POLICY_FAIL_OPEN);
+        add_choice(x, &choice, env.family, steps);
+    }
     policy_choice_fini(&choice);
     return rc;
 }
 
-static int add_why(const struct explain *x)
+#define SENTENCE_BYTES (2 * DNS_NAME_TEXT_MAX + 80)
+
+static int add_table(struct gtm__explain *x, uint32_t table, uint16_t type, struct gtm_json *steps)
 {
     const struct gtm_compiled *c = x->pub->state->compiled;
-    struct gtm_json *steps = gtm_json_add_array(x->root, "steps");
-    char sentence[DNS_NAME_TEXT_MAX + 64], name[DNS_NAME_TEXT_MAX];
-    int zone = find_zone(x);
-    dns_name_text(x->qname, name);
-    gtm_json_add_str(x->root, "zone", zone < 0 ? NULL : c->intent->zones[zone].name);
-    if (zone < 0) {
-        snprintf(sentence, sizeof(sentence), "%s is in no zone of this node", name);
+    const struct gtm__table *t = &c->tables[table];
+    char sentence[SENTENCE_BYTES];
+    if (t->of == GTM__TABLE_POLICY)
+        return add_policy(x, table, type, steps);
+    if (t->of == GTM__TABLE_FIXED) {
+        if (t->fixed->count > 0)
+            snprintf(sentence, sizeof(sentence), "%u records, from a zone file, TTL %u s",
+                     t->fixed->count, t->ttl_s);
+        else
+            snprintf(sentence, sizeof(sentence), "%s%s",
+                     t->fixed->why[0] ? t->fixed->why : "it has none of this type: NODATA",
+                     t->fixed->why[0] ? ": SERVFAIL" : "");
         gtm_json_append_str(steps, sentence);
         return GTM_OK;
     }
-    int64_t slot = dns_zone_slot(c->zones[zone].zone, x->qname, x->query->type);
-    if (slot < 0) {
-        snprintf(sentence, sizeof(sentence), "%s is answered from the zone file", name);
-        gtm_json_append_str(steps, sentence);
-        return GTM_OK;
-    }
-    uint32_t table = c->zones[zone].tables[slot];
-    if (c->tables[table].of == GTM__TABLE_POLICY)
-        return add_policy(x, table, steps);
-    const char *group = gtm__group_name(c->intent, c->tables[table].index);
+    const char *group = gtm__group_name(c->intent, t->index);
     gtm_json_add_str(x->root, "group", group);
     snprintf(sentence, sizeof(sentence), "group %s is not active yet: SERVFAIL", group);
     gtm_json_append_str(steps, sentence);
     return GTM_OK;
 }
 
+/* A dynamic name, of the type asked or a CNAME. */
+static int add_dynamic(struct gtm__explain *x, int zone, const char *name, uint32_t slot,
+                       uint16_t type, struct gtm_json *steps)
+{
+    const struct gtm__zone *z = &x->pub->state->compiled->zones[zone];
+    const struct gtm_dynamic_name *alias = z->aliases[slot].name;
+    char sentence[SENTENCE_BYTES], word[16];
+    if (alias) {
+        snprintf(sentence, sizeof(sentence), "%s is an alias: its %s records are those of %s", name,
+                 gtm__explain_type(type, word), alias->alias);
+        gtm_json_append_str(steps, sentence);
+        gtm_json_add_str(x->root, "alias", alias->alias);
+    } else if (type != x->query->type) {
+        snprintf(sentence, sizeof(sentence), "%s is a dynamic %s, which answers every type", name,
+                 gtm__explain_type(type, word));
+        gtm_json_append_str(steps, sentence);
+    }
+    return add_table(x, z->tables[slot], type, steps);
+}
+
+/* One name on the way. *ret_on: a CNAME leads on, and x->qname is its target. */
+static int add_name(struct gtm__explain *x, struct gtm_json *steps, bool *ret_on)
+{
+    const struct gtm_compiled *c = x->pub->state->compiled;
+    char sentence[SENTENCE_BYTES], name[DNS_NAME_TEXT_MAX], target[DNS_NAME_TEXT_MAX];
+    struct dns_zone_found found;
+    int zone = find_zone(x);
+    *ret_on = false;
+    dns_name_text(x->qname, name);
+    if (zone < 0) {
+        snprintf(sentence, sizeof(sentence), "%s is in no zone of this node", name);
+        gtm_json_append_str(steps, sentence);
+        return GTM_OK;
+    }
+    if (x->pub->state->view_zones[zone].expired) {
+        snprintf(sentence, sizeof(sentence),
+                 "the copy of zone %s has expired or has not come yet: SERVFAIL",
+                 c->intent->zones[zone].name);
+        gtm_json_append_str(steps, sentence);
+        return GTM_OK;
+    }
+    dns_zone_look(c->zones[zone].zone, x->qname, x->query->type, &found);
+    if (found.what == DNS_ZONE_DYNAMIC)
+        return add_dynamic(x, zone, name, found.slot, x->query->type, steps);
+    if (found.what == DNS_ZONE_DYNAMIC_CNAME) {
+        int rc = add_dynamic(x, zone, name, found.slot, DNS_TYPE_CNAME, steps);
+        *ret_on = rc == GTM_OK && gtm__explain_cname(x, x->qname);
+        return rc;
+    }
+    if (found.what == DNS_ZONE_CNAME) {
+        snprintf(sentence, sizeof(sentence), "%s is a CNAME of the zone file: %s", name,
+                 dns_name_text(found.target, target));
+        memcpy(x->qname, found.target, sizeof(x->qname));
+        *ret_on = true;
+    } else {
+        snprintf(sentence, sizeof(sentence), "%s is answered from the zone file", name);
+    }
+    gtm_json_append_str(steps, sentence);
+    return GTM_OK;
+}
+
+static int add_why(struct gtm__explain *x)
+{
+    const struct gtm_compiled *c = x->pub->state->compiled;
+    struct gtm_json *steps = gtm_json_add_array(x->root, "steps");
+    int zone = find_zone(x), rc = GTM_OK;
+    bool on = true;
+    gtm_json_add_str(x->root, "zone", zone < 0 ? NULL : c->intent->zones[zone].name);
+    memcpy(x->qname, x->asked, sizeof(x->qname));
+    for (unsigned hop = 0; rc == GTM_OK && on && hop <= GTM__EXPLAIN_CHAIN_MAX; hop++)
+        rc = add_name(x, steps, &on);
+    return rc;
+}
+
 struct gtm_json *gtm_explain(const struct gtm_publisher *pub, const struct gtm_states *states,
                              const struct gtm_explain_query *query, struct gtm_error *err)
 {
     static const uint8_t root_name[1] = {0};
-    struct explain x = {.pub = pub, .states = states, .query = query};
+    struct gtm__explain x = {.pub = pub, .states = states, .query = query};
     char text[DNS_NAME_TEXT_MAX], type[16];
     size_t len = 0;
     int rc = GTM_OK;
@@ -484,12 +377,13 @@ struct gtm_json *gtm_explain(const struct gtm_publisher *pub, const struct gtm_s
     x.reply = gtm_malloc(DNS_MESSAGE_MAX);
     x.root = gtm_json_object();
     if (x.reply) {
-        ask(&x, len);
+        memcpy(x.asked, x.qname, sizeof(x.asked));
+        gtm__explain_ask(&x, len);
         gtm_json_add_str(x.root, "name", dns_name_text(x.qname, text));
-        gtm_json_add_str(x.root, "type", type_text(query->type, type));
+        gtm_json_add_str(x.root, "type", gtm__explain_type(query->type, type));
         gtm_json_add_i64(x.root, "revision", (int64_t)pub->info.revision);
         add_client(&x);
-        rc = add_reply(&x) ? add_why(&x) : GTM_ECORRUPT;
+        rc = gtm__explain_reply(&x) ? add_why(&x) : GTM_ECORRUPT;
     }
     if (!x.reply || !x.root || rc != GTM_OK) {
         gtm_error_set(err, rc == GTM_OK ? GTM_ENOMEM : rc, "cannot explain %s", query->name);
