@@ -18,8 +18,9 @@
 static bool check_zone(const struct gtm_intent *intent, const struct gtm_zone_conf *z,
                        struct gtm_diags *diags)
 {
+    if (z->file == NULL) /* transferred from a primary: its records are not here */
+        return true;
     struct dns_zone_dynamic *names = gtm_calloc(z->names_count + 1, sizeof(*names));
-
     if (names == NULL) {
         gtm_diags_add(diags, GTM_SEV_ERROR, intent->path, 0, 0, "out of memory");
         return false;

@@ -326,8 +326,7 @@ static const struct gtm_table backup_table = {.title = "backup",
 
 static const struct gtm_field latency_fields[] = {
     {.key = "table",
-     .doc = "the file with a line for each network and its latency to each region, from the folder "
-            "of this file",
+     .doc = "the file with lines of NETWORK REGION MILLISECONDS, from the folder of this file",
      .type = GTM_T_FORM,
      .flags = GTM_F_REQUIRED,
      GTM_AT(struct gtm_policy, latency_file),

@@ -63,7 +63,7 @@ def test_docs_and_schema():
 
 
 def intents():
-    return sorted(p for p in EXAMPLES.rglob("*.yaml") if p.name != "node.yaml")
+    return sorted(p for p in EXAMPLES.rglob("*.yaml") if not p.name.endswith("node.yaml"))
 
 
 @pytest.mark.parametrize("path", intents(), ids=lambda p: str(p.relative_to(EXAMPLES)))
@@ -77,10 +77,15 @@ def test_examples_are_valid(path):
 
 def test_examples_are_complete():
     policies = {p["steer"] for f in intents() for p in yaml.safe_load(f.read_text())["policies"]}
-    assert {"nearest", "geo", "weighted", "failover", "multivalue"} <= policies
+    assert {"nearest", "geo", "weighted", "failover", "multivalue", "latency", "least_connections", "response_time", "ewma",
+            "sticky"} <= policies
     all_down = {p.get("all_down") for f in intents() for p in yaml.safe_load(f.read_text())["policies"]}
     assert {"fail_open", "last_good", "backup", "fail_closed"} <= all_down
     kinds = {m["kind"] for f in intents() for m in yaml.safe_load(f.read_text())["monitors"]}
-    assert {"http", "tcp"} <= kinds
-    assert run("config", "check", str(EXAMPLES / "standalone" / "node.yaml")).code == 0
+    assert {"http", "https", "tcp", "tls", "dns", "icmp", "grpc", "exec", "push"} <= kinds
+    nodes = [p for p in EXAMPLES.rglob("*node.yaml") if p.parent != EXAMPLES]
+    assert len(nodes) >= 5
+    for path in nodes:
+        done = run("config", "check", str(path))
+        assert done.code == 0 and "warning" not in done.err and "note" not in done.err, done.err
     assert run("zone", "check", str(EXAMPLES / "standalone" / "example.com.zone")).code == 0
