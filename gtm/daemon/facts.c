@@ -25,11 +25,12 @@ struct gtm_facts *gtm_facts_new(const struct gtm_intent *intent)
     facts->states = gtm_states_new(intent);
     facts->since_ms = gtm_calloc(facts->endpoints * 2 + 1, sizeof(*facts->since_ms));
     facts->panic_held = gtm_calloc(facts->endpoints * 2 + 1, sizeof(*facts->panic_held));
+    facts->loads = gtm_calloc(facts->endpoints + 1, sizeof(*facts->loads));
     facts->recovery = gtm_calloc(facts->endpoints * 2 + 1, sizeof(*facts->recovery));
     facts->panic = gtm_calloc(intent->pools_count * 2 + 1, sizeof(*facts->panic));
     facts->pools = gtm_calloc(intent->pools_count + 1, sizeof(*facts->pools));
     facts->regions = gtm_calloc(intent->regions_count + 1, sizeof(*facts->regions));
-    if (!facts->base || !facts->states || !facts->since_ms || !facts->panic_held ||
+    if (!facts->base || !facts->states || !facts->since_ms || !facts->panic_held || !facts->loads ||
         !facts->recovery || !facts->panic || !facts->pools || !facts->regions ||
         gtm_overrides_init(&facts->overrides)) {
         gtm_facts_free(facts);
@@ -47,6 +48,7 @@ void gtm_facts_free(struct gtm_facts *facts)
     gtm_free(facts->pools);
     gtm_free(facts->panic_held);
     gtm_free(facts->recovery);
+    gtm_free(facts->loads);
     gtm_free(facts->panic);
     gtm_free(facts->since_ms);
     gtm_states_free(facts->states);
@@ -85,6 +87,7 @@ struct gtm_facts *gtm_facts_clone(const struct gtm_facts *facts)
     memcpy(copy->since_ms, facts->since_ms, facts->endpoints * 2 * sizeof(*facts->since_ms));
     memcpy(copy->panic_held, facts->panic_held, facts->endpoints * 2 * sizeof(*facts->panic_held));
     memcpy(copy->recovery, facts->recovery, facts->endpoints * 2 * sizeof(*facts->recovery));
+    memcpy(copy->loads, facts->loads, facts->endpoints * sizeof(*facts->loads));
     memcpy(copy->panic, facts->panic, intent->pools_count * 2 * sizeof(*facts->panic));
     memcpy(copy->pools, facts->pools, intent->pools_count * sizeof(*facts->pools));
     memcpy(copy->regions, facts->regions, intent->regions_count * sizeof(*facts->regions));
@@ -107,6 +110,7 @@ static void carry_pool(struct gtm_facts *facts, size_t p, const struct gtm_facts
         size_t to = (facts->base[p] + e) * 2, at = (from->base[q] + (size_t)o) * 2;
         facts->since_ms[to] = from->since_ms[at];
         facts->since_ms[to + 1] = from->since_ms[at + 1];
+        facts->loads[to / 2] = from->loads[at / 2];
     }
 }
 
@@ -189,6 +193,22 @@ void gtm_facts_apply_overrides(struct gtm_facts *facts, struct gtm_touched *touc
     void *value;
     while (gtm_map_next(facts->overrides.map, &it, &key, &value))
         gtm_facts_apply_override(facts, key, touched);
+}
+
+/* --- loads --- */
+
+double gtm_facts_utilisation(const struct gtm_facts *facts, size_t pool, size_t endpoint,
+                             uint64_t now_ms, uint64_t stale_ms)
+{
+    const struct gtm_endpoint_load *load = &facts->loads[facts->base[pool] + endpoint];
+    double capacity = facts->intent->pools[pool].endpoints[endpoint].capacity_requests_per_s;
+    const uint64_t *at = load->mono_ms;
+    if (at[GTM_LOAD_LOAD] && at[GTM_LOAD_LOAD] + stale_ms >= now_ms)
+        return load->value[GTM_LOAD_LOAD];
+    if (capacity > 0 && at[GTM_LOAD_REQUESTS_PER_S] &&
+        at[GTM_LOAD_REQUESTS_PER_S] + stale_ms >= now_ms)
+        return load->value[GTM_LOAD_REQUESTS_PER_S] / capacity;
+    return -1;
 }
 
 /* --- shares, for people --- */

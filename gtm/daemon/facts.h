@@ -61,6 +61,12 @@ int gtm_override_parse(const char *text, size_t len,
 bool gtm_override_key(const char *pool, const char *endpoint, /* NULL = the pool */
                       char ret_key[GTM_OVERRIDE_KEY_BYTES]);
 
+/* What an endpoint said of its load last, each figure with its time. */
+struct gtm_endpoint_load {
+    double value[GTM_LOAD_COUNT];
+    uint64_t mono_ms[GTM_LOAD_COUNT]; /* monotonic; 0 = never */
+};
+
 /* Health of a group of endpoints and since when. */
 struct gtm_group_health {
     enum gtm_health health;
@@ -76,6 +82,7 @@ struct gtm_facts {
     bool *panic_held;  /* [endpoint * 2 + family]: fails by content, which is not believed */
     struct policy_recovery *recovery; /* [endpoint * 2 + family] */
     bool *panic;                      /* [pool * 2 + family]: failures of content are held */
+    struct gtm_endpoint_load *loads;  /* [endpoint] */
     struct gtm_group_health *pools;   /* by pool */
     struct gtm_group_health *regions; /* by region */
     struct gtm_overrides overrides;
@@ -109,6 +116,11 @@ bool gtm_facts_drain(const struct gtm_facts *facts, size_t pool, size_t endpoint
 const char *gtm_facts_share_text(const struct gtm_facts *facts, size_t pool, size_t endpoint,
                                  enum gtm_family family, const struct gtm_clock *clock,
                                  char out[GTM_SHARE_TEXT_BYTES]);
+
+/* How full an endpoint is by its own word: 1 = full. `load`, else requests_per_s of its capacity;
+ * -1 = not known, or older than stale_ms. */
+double gtm_facts_utilisation(const struct gtm_facts *facts, size_t pool, size_t endpoint,
+                             uint64_t now_ms, uint64_t stale_ms);
 
 /* Works out the health of a pool, of all regions; `since` moves when the word changes. Returns
  * whether it did. */

@@ -60,13 +60,16 @@ static void drain_changes(void *arg)
     state->changed_last = &state->changed;
     state->posted = false;
     pthread_mutex_unlock(&state->mutex);
-    bool any = change != NULL && state->now;
+    bool any = false;
     while (change) {
         struct gtm_change *next = change->next;
         /* A target of an intent that is gone says nothing about this one. */
         uintptr_t i = state->now ? (uintptr_t)gtm_map_get(state->now->by_key, change->key) : 0;
-        if (i)
+        if (i && change->is_load)
+            gtm_state__load(state, &state->now->slots[i - 1], &change->load);
+        else if (i)
             gtm_state__merge(state, &state->now->slots[i - 1], change);
+        any = any || (i && !change->is_load);
         gtm_free(change);
         change = next;
     }
@@ -76,10 +79,8 @@ static void drain_changes(void *arg)
     }
 }
 
-void gtm_state_on_change(void *arg, const struct health_report *report, enum gtm_health old)
+static void enqueue(struct gtm_state *state, const struct health_report *report, bool is_load)
 {
-    (void)old;
-    struct gtm_state *state = arg;
     struct gtm_change *change = gtm_calloc(1, sizeof(*change));
     if (!change) {
         gtm_log(GTM_LOG_ERROR, "state", "out of memory: a change of health is lost until the next",
@@ -91,6 +92,8 @@ void gtm_state_on_change(void *arg, const struct health_report *report, enum gtm
     change->health = report->health;
     change->content = health_result_class(report->last) == HEALTH_CLASS_CONTENT;
     change->since_ms = report->since_wall_ms;
+    change->is_load = is_load;
+    change->load = report->load;
     pthread_mutex_lock(&state->mutex);
     *state->changed_last = change;
     state->changed_last = &change->next;
@@ -98,6 +101,17 @@ void gtm_state_on_change(void *arg, const struct health_report *report, enum gtm
     if (!state->posted && !state->closing)
         state->posted = !gtm_loop_post(state->opts.loop, drain_changes, state);
     pthread_mutex_unlock(&state->mutex);
+}
+
+void gtm_state_on_change(void *arg, const struct health_report *report, enum gtm_health old)
+{
+    (void)old;
+    enqueue(arg, report, false);
+}
+
+void gtm_state_on_load(void *arg, const struct health_report *report)
+{
+    enqueue(arg, report, true);
 }
 
 /* --- orders --- */

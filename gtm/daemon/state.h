@@ -60,6 +60,12 @@ bool gtm_target_key(const struct gtm_intent *intent, size_t pool, size_t endpoin
 /* health_engine_opts.on_change with ctx = the state. Any thread. */
 void gtm_state_on_change(void *state, const struct health_report *report, enum gtm_health old);
 
+/* health_engine_opts.on_load with ctx = the state. Any thread. */
+void gtm_state_on_load(void *state, const struct health_report *report);
+/* Weights of the balancing policies and what full regions shed, from the load reports so far. Every
+ * second; `engine` (may be NULL) knows how long probes took. */
+void gtm_state_balance(struct gtm_state *state, struct health_engine *engine);
+
 /* In a panic: are those that are held still failing by content? The engine tells of changes of
  * health only, and down stays down when a server that answered nonsense stops answering. Every
  * second or so. */

@@ -56,6 +56,8 @@ struct gtm_change {
     enum gtm_health health;
     bool content;
     int64_t since_ms;
+    bool is_load; /* only the load means something */
+    struct health_load load;
 };
 
 struct gtm_state_next {
@@ -103,6 +105,11 @@ void gtm_state__merge(struct gtm_state *state, struct gtm_slot *slot,
                       const struct gtm_change *change);
 /* Healths of a pool that is being prepared, from its slots. */
 void gtm_state__settle_pool(struct gtm_state *state, struct gtm_state_next *next, size_t pool);
+
+/* state_loads.c */
+/* A load report of a slot's endpoint. */
+void gtm_state__load(struct gtm_state *state, const struct gtm_slot *slot,
+                     const struct health_load *load);
 
 /* state_shares.c */
 /* The health of an address is now this: what that means for its share. */
