@@ -66,6 +66,7 @@ struct file_store {
     size_t queued_bytes;
     struct commit *batch;
     bool in_flight, delivering, closing;
+    bool paused; /* nothing is written */
 
     struct event *wake_ev;
     int wake_fd;
@@ -132,6 +133,10 @@ static void start_batch(struct file_store *file)
     coord__table_begin(&file->table);
     bool any = false;
     for (struct commit *c = file->batch; c; c = c->next) {
+        if (file->paused) { /* closing: another process writes now */
+            gtm_error_set(&c->err, GTM_ESTATE, "another process has taken over");
+            continue;
+        }
         if (coord__table_stage(&file->table, c->changes, c->values, c->count, &c->err) != GTM_OK)
             continue;
         c->revision = file->table.next_revision;
@@ -281,7 +286,7 @@ static void on_wake(evutil_socket_t fd, short what, void *ctx)
     if (!file->in_flight || !done)
         return;
     finish_batch(file);
-    if (file->queue)
+    if (file->queue && !file->paused)
         start_batch(file);
 }
 
@@ -331,7 +336,7 @@ static int file_commit(struct gtm_store *store, const struct gtm_store_change *c
     file->queue_last = &c->next;
     file->queued++;
     file->queued_bytes += bytes;
-    if (!file->in_flight && !file->delivering)
+    if (!file->in_flight && !file->delivering && !file->paused)
         start_batch(file);
     return GTM_OK;
 }
@@ -390,10 +395,9 @@ static void free_store(struct file_store *file)
     gtm_free(file);
 }
 
-static void file_close(struct gtm_store *store)
+/* Runs all that waits to its end, here. */
+static void drain(struct file_store *file)
 {
-    struct file_store *file = file_of(store);
-    file->closing = true;
     while (file->in_flight || file->queue) {
         if (!file->in_flight)
             start_batch(file);
@@ -403,7 +407,31 @@ static void file_close(struct gtm_store *store)
         pthread_mutex_unlock(&file->mutex);
         finish_batch(file);
     }
+}
+
+static void file_close(struct gtm_store *store)
+{
+    struct file_store *file = file_of(store);
+    file->closing = true;
+    drain(file);
     free_store(file);
+}
+
+int gtm_store_file_pause(struct gtm_store *store)
+{
+    struct file_store *file = file_of(store);
+    if (!file->paused)
+        drain(file);
+    file->paused = true;
+    return file->lock_fd;
+}
+
+void gtm_store_file_resume(struct gtm_store *store)
+{
+    struct file_store *file = file_of(store);
+    file->paused = false;
+    if (file->queue && !file->in_flight && !file->delivering)
+        start_batch(file);
 }
 
 static const struct gtm_store_ops file_ops = {
@@ -464,15 +492,22 @@ static int start(struct file_store *file, struct gtm_loop *loop, struct gtm_erro
     return GTM_OK;
 }
 
-int gtm_store_file_open(struct gtm_loop *loop, const char *data_dir, struct gtm_store **ret_store,
-                        struct gtm_error *ret_damage, struct gtm_error *err)
+/* lock_fd < 0: take the lock; else it is one that was sent. */
+static int open_dir(struct gtm_loop *loop, const char *data_dir, int lock_fd,
+                    struct gtm_store **ret_store, struct gtm_error *ret_damage,
+                    struct gtm_error *err)
 {
     *ret_damage = (struct gtm_error){0};
     struct file_store *file = gtm_calloc(1, sizeof(*file));
-    if (!file)
+    if (!file) {
+        if (lock_fd >= 0)
+            close(lock_fd);
         return gtm_error_set(err, GTM_ENOMEM, "%s", gtm_err_text(GTM_ENOMEM));
+    }
     file->base.ops = &file_ops;
-    file->lock_fd = file->wake_fd = -1;
+    file->lock_fd = lock_fd;
+    file->wake_fd = -1;
+    file->paused = lock_fd >= 0;
     file->queue_last = &file->queue;
     file->ok = true;
     pthread_mutex_init(&file->mutex, NULL);
@@ -482,7 +517,8 @@ int gtm_store_file_open(struct gtm_loop *loop, const char *data_dir, struct gtm_
     if (rc != GTM_OK || !file->path)
         rc = gtm_error_set(err, GTM_ENOMEM, "%s", gtm_err_text(GTM_ENOMEM));
     if (rc == GTM_OK)
-        rc = coord__dir_lock(data_dir, &file->lock_fd, err);
+        rc = lock_fd < 0 ? coord__dir_lock(data_dir, &file->lock_fd, err)
+                         : coord__dir_take(data_dir, lock_fd, err);
     if (rc == GTM_OK)
         rc = load(file, ret_damage, err);
     if (rc == GTM_OK)
@@ -493,4 +529,17 @@ int gtm_store_file_open(struct gtm_loop *loop, const char *data_dir, struct gtm_
     }
     *ret_store = &file->base;
     return GTM_OK;
+}
+
+int gtm_store_file_open(struct gtm_loop *loop, const char *data_dir, struct gtm_store **ret_store,
+                        struct gtm_error *ret_damage, struct gtm_error *err)
+{
+    return open_dir(loop, data_dir, -1, ret_store, ret_damage, err);
+}
+
+int gtm_store_file_take(struct gtm_loop *loop, const char *data_dir, int lock_fd,
+                        struct gtm_store **ret_store, struct gtm_error *ret_damage,
+                        struct gtm_error *err)
+{
+    return open_dir(loop, data_dir, lock_fd, ret_store, ret_damage, err);
 }

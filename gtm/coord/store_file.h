@@ -25,4 +25,18 @@ struct gtm_loop;
 int gtm_store_file_open(struct gtm_loop *loop, const char *data_dir, struct gtm_store **ret_store,
                         struct gtm_error *ret_damage, struct gtm_error *err) GTM_MUST_CHECK;
 
+/* --- handing the folder over to another process, with never two writers and never none --- */
+
+/* Finishes what is being written and writes no more; commits wait from now on. Returns the lock's
+ * descriptor, which stays the store's: sent on (SCM_RIGHTS), it is the same lock. Blocks for the
+ * disk. Closing a store that is paused drops what waits (GTM_ESTATE). */
+int gtm_store_file_pause(struct gtm_store *store);
+/* Writes again, first what has waited. */
+void gtm_store_file_resume(struct gtm_store *store);
+/* As gtm_store_file_open with a lock that another process sent; takes lock_fd, also on failure.
+ * GTM_EINVAL when it is not this folder's lock. The store begins paused. */
+int gtm_store_file_take(struct gtm_loop *loop, const char *data_dir, int lock_fd,
+                        struct gtm_store **ret_store, struct gtm_error *ret_damage,
+                        struct gtm_error *err) GTM_MUST_CHECK;
+
 #endif

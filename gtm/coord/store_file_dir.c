@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define ASIDE_TRIES 100 /* damaged files within one second */
@@ -58,6 +59,16 @@ static int lock_refused(int fd, const char *path, struct gtm_error *err)
     return gtm_error_at(err, GTM_ESTATE, path, 0, 0, "locked by another process (pid %s)", pid);
 }
 
+/* The lock holds without the number, which is a courtesy to people: a full disk is no reason to
+ * refuse. */
+static void write_pid(int fd)
+{
+    char pid[24];
+    int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+    if (ftruncate(fd, 0) == 0 && pwrite(fd, pid, (size_t)n, 0) != n)
+        (void)!ftruncate(fd, 0);
+}
+
 static int take_lock(const char *path, int *ret_fd, struct gtm_error *err)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -69,12 +80,7 @@ static int take_lock(const char *path, int *ret_fd, struct gtm_error *err)
         close(fd);
         return rc;
     }
-    char pid[24];
-    int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-    /* The lock holds without the number, which is a courtesy to people: a full disk is no reason to
-     * refuse. */
-    if (ftruncate(fd, 0) == 0 && pwrite(fd, pid, (size_t)n, 0) != n)
-        (void)!ftruncate(fd, 0);
+    write_pid(fd);
     *ret_fd = fd;
     return GTM_OK;
 }
@@ -91,6 +97,22 @@ int coord__dir_lock(const char *data_dir, int *ret_fd, struct gtm_error *err)
     gtm_free(path);
     if (rc == GTM_OK)
         remove_leftovers(data_dir);
+    return rc;
+}
+
+int coord__dir_take(const char *data_dir, int fd, struct gtm_error *err)
+{
+    struct stat here, sent;
+    char *path = gtm_fs_join(data_dir, GTM_STORE_FILE_LOCK);
+    if (!path)
+        return no_memory(err);
+    int rc = GTM_OK;
+    if (stat(path, &here) || fstat(fd, &sent) || here.st_dev != sent.st_dev ||
+        here.st_ino != sent.st_ino || flock(fd, LOCK_EX | LOCK_NB) != 0)
+        rc = gtm_error_at(err, GTM_EINVAL, path, 0, 0, "the lock that was sent is another one");
+    gtm_free(path);
+    if (rc == GTM_OK)
+        write_pid(fd);
     return rc;
 }
 

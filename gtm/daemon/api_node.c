@@ -118,7 +118,7 @@ int64_t gtm_api_rss_bytes(void)
 
 void gtm_api_get_status(struct gtm_api_req *req)
 {
-    static const char *const phases[] = {"starting", "serving", "stopping"};
+    static const char *const phases[] = {"starting", "serving", "stopping", "handing over"};
     const struct gtmd *d = gtm_api_daemon(req);
     const struct gtm_facts *facts = gtm_state_facts(d->state);
     struct gtm_json *item = gtm_json_object();

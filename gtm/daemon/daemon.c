@@ -5,6 +5,7 @@
 #include "gtm/daemon/daemon.h"
 
 #include "dns/server.h"
+#include "gtm/base/fs.h"
 #include "gtm/base/log.h"
 #include "gtm/base/mem.h"
 #include "gtm/coord/store_file.h"
@@ -92,6 +93,8 @@ static void on_second(void *arg)
     struct dns_counters counters = {0};
     if (d->dns)
         dns_server_counters(d->dns, &counters);
+    if (d->health)
+        gtm_state_look_again(d->state, d->health);
     d->queries_at = (d->queries_at + 1) % (GTMD_QPS_SECONDS + 1);
     d->queries[d->queries_at] =
         counters.n[DNS_CNT_UDP] + counters.n[DNS_CNT_TCP] + counters.n[DNS_CNT_TLS];
@@ -132,15 +135,65 @@ void gtmd_probe(struct gtmd *d)
     gtm_free(targets);
 }
 
+void gtmd_zones(struct gtmd *d)
+{
+    gtm_notifier_zones(d->notifier);
+    gtm_secondary_follow(d->secondary);
+}
+
+int gtmd_freeze(struct gtmd *d)
+{
+    d->phase = GTMD_FROZEN;
+    gtm_secondary_pause(d->secondary, true);
+    gtm_state_flush(d->state);
+    gtm_api_free(d->api);
+    d->api = NULL;
+    return gtm_store_file_pause(d->store);
+}
+
+bool gtmd_thaw(struct gtmd *d)
+{
+    struct gtm_error err = {0};
+    if (d->phase == GTMD_FROZEN) {
+        d->phase = GTMD_SERVING;
+        gtm_store_file_resume(d->store);
+        gtm_secondary_pause(d->secondary, false);
+    }
+    d->api = gtm_api_new(d, &err);
+    return d->api != NULL;
+}
+
+/* What was another process's is ours from here on. */
+static int finish_takeover(struct gtmd *d, struct gtm_error *err)
+{
+    int rc = gtm_takeover_serving(d->takeover, err);
+    gtm_takeover_free(d->takeover);
+    d->takeover = NULL;
+    if (rc == GTM_OK)
+        gtm_store_file_resume(d->store);
+    return rc;
+}
+
+/* Without it the node serves all the same. */
+static void open_handover(struct gtmd *d)
+{
+    struct gtm_error err = {0};
+    d->handover = gtm_handover_new(d, &err);
+    if (!d->handover)
+        gtm_log_error(GTM_LOG_WARN, "handover", "no other process can take over", &err);
+}
+
 void gtmd_serve(struct gtmd *d)
 {
     struct gtm_error err = {0};
-    if (d->dns && dns_server_start(d->dns, &err)) {
+    if ((d->dns && dns_server_start(d->dns, &err)) || (d->takeover && finish_takeover(d, &err))) {
         say_error(GTMD_FAILED, &err);
         gtmd_stop(d, GTMD_FAILED);
         return;
     }
     d->phase = GTMD_SERVING;
+    open_handover(d);
+    gtm_secondary_start(d->secondary);
     char cause[96];
     snprintf(cause, sizeof(cause), "version %s, ready after %llu ms", GTM_VERSION,
              (unsigned long long)(gtm_mono_ms(d->clock) - d->started_mono_ms));
@@ -191,7 +244,11 @@ static int load_files(struct gtmd *d, const char *node_path)
 static int open_store(struct gtmd *d)
 {
     struct gtm_error damage = {0}, err = {0};
-    int rc = gtm_store_file_open(d->loop, d->node->data_dir, &d->store, &damage, &err);
+    int lock = -1, rc = d->takeover ? gtm_takeover_freeze(d->takeover, &lock, &err) : GTM_OK;
+    if (rc == GTM_OK && lock >= 0)
+        rc = gtm_store_file_take(d->loop, d->node->data_dir, lock, &d->store, &damage, &err);
+    else if (rc == GTM_OK)
+        rc = gtm_store_file_open(d->loop, d->node->data_dir, &d->store, &damage, &err);
     if (rc)
         return say_error(GTMD_FAILED, &err);
     if (damage.code)
@@ -200,20 +257,35 @@ static int open_store(struct gtmd *d)
     return GTMD_OK;
 }
 
+static size_t listeners(const struct gtm_listen *from, size_t count, struct dns_listen *to)
+{
+    size_t n = count < GTM_LISTEN_MAX ? count : GTM_LISTEN_MAX;
+    for (size_t i = 0; i < n; i++)
+        to[i] = (struct dns_listen){from[i].addr, from[i].addr_len};
+    return n;
+}
+
 static int open_sockets(struct gtmd *d)
 {
     struct gtm_error err = {0};
     if (d->node->roles & GTM_ROLE_DNS) {
-        struct dns_listen listen[GTM_LISTEN_MAX];
-        size_t n =
-            d->node->dns_listen_count < GTM_LISTEN_MAX ? d->node->dns_listen_count : GTM_LISTEN_MAX;
-        for (size_t i = 0; i < n; i++)
-            listen[i] =
-                (struct dns_listen){d->node->dns_listen[i].addr, d->node->dns_listen[i].addr_len};
-        d->dns = dns_server_new(&(struct dns_server_opts){.listen = listen,
-                                                          .listen_count = n,
-                                                          .threads = d->node->dns_threads},
-                                &err);
+        struct dns_listen listen[GTM_LISTEN_MAX], tls[GTM_LISTEN_MAX];
+        const struct gtm_node_dns *dns = &d->node->dns;
+        struct dns_server_opts opts = {
+            .listen = listen,
+            .listen_count = listeners(d->node->dns_listen, d->node->dns_listen_count, listen),
+            .tls_listen = tls,
+            .tls_listen_count = listeners(dns->tls_listen, dns->tls_listen_count, tls),
+            .tls_cert = dns->tls_cert,
+            .tls_key = dns->tls_key,
+            .threads = d->node->dns_threads,
+            .tcp_max_clients = dns->tcp_clients,
+            .tcp_per_client = dns->tcp_per_client,
+            .tcp_idle_ms = dns->tcp_idle_ms,
+        };
+        if (d->takeover)
+            opts.inherited = gtm_takeover_sockets(d->takeover, &opts.inherited_count);
+        d->dns = dns_server_new(&opts, &err);
         if (!d->dns)
             return say_error(GTMD_FAILED, &err);
     }
@@ -225,10 +297,11 @@ static int make_parts(struct gtmd *d)
 {
     d->events = gtm_events_new(d->clock);
     d->publisher = gtm_publisher_new(on_view, d);
-    d->reload = gtm_reload_new(d);
+    d->notifier = gtm_notifier_new(d);
+    d->secondary = gtm_secondary_new(d);
     d->second = gtm_timer_new(d->loop, on_second, d);
     d->watchdog = gtm_timer_new(d->loop, on_watchdog, d);
-    if (!d->events || !d->publisher || !d->reload || !d->second || !d->watchdog)
+    if (!d->events || !d->publisher || !d->notifier || !d->secondary || !d->second || !d->watchdog)
         return say(GTMD_FAILED, "out of memory");
     d->state = gtm_state_new(&(struct gtm_state_opts){.loop = d->loop,
                                                       .clock = d->clock,
@@ -267,15 +340,20 @@ static int start_health(struct gtmd *d)
 
 static void stop_parts(struct gtmd *d)
 {
+    gtm_handover_free(d->handover);
     dns_server_stop(d->dns);
+    gtm_secondary_free(d->secondary);
+    gtm_notifier_free(d->notifier);
     health_engine_free(d->health);
-    if (d->state)
+    if (d->state) /* a store that was handed over drops it */
         gtm_state_flush(d->state);
     gtm_store_close(d->store); /* waits for the disk; calls back into state and api */
     d->store = NULL;
     bool busy = d->reload && gtm_reload_running(d->reload);
     gtm_api_free(d->api);
     dns_server_free(d->dns);
+    /* Last: while the connection stands, the old process waits. */
+    gtm_takeover_free(d->takeover);
     if (busy) {
         /* A compile of seconds is on a helper thread; nobody needs its result any more. */
         gtm_log0(GTM_LOG_INFO, "daemon", "stopped");
@@ -294,12 +372,27 @@ static void free_parts(struct gtmd *d)
     gtm_loop_free(d->loop);
     gtm_compiled_unref(d->compiled);
     gtm_geo_unref(d->geo);
+    gtm_settings_unref(d->settings);
     gtm_intent_unref(d->intent);
     gtm_node_free(d->node);
     gtm_free(d->node_path);
 }
 
-static int start(struct gtmd *d, const char *node_path)
+/* All that takes long is done before the running process is asked for anything but its sockets. */
+static int begin_takeover(struct gtmd *d)
+{
+    struct gtm_error err = {0};
+    int rc = gtm_takeover_begin(d->node->data_dir, &d->takeover, &err);
+    if (rc)
+        return say_error(GTMD_FAILED, &err);
+    if (!d->takeover) {
+        gtm_log0(GTM_LOG_INFO, "handover", "no other process runs here: nothing to take over");
+        return GTMD_OK;
+    }
+    return gtm_reload_prepare(d->reload) ? GTMD_OK : GTMD_USAGE;
+}
+
+static int start(struct gtmd *d, const char *node_path, bool replace)
 {
     int rc = load_files(d, node_path);
     if (rc)
@@ -309,7 +402,12 @@ static int start(struct gtmd *d, const char *node_path)
     d->loop = gtm_loop_new();
     if (!d->loop)
         return say(GTMD_FAILED, "cannot make the event loop");
-    rc = open_store(d);
+    d->reload = gtm_reload_new(d);
+    if (!d->reload)
+        return say(GTMD_FAILED, "out of memory");
+    rc = replace ? begin_takeover(d) : GTMD_OK;
+    if (!rc)
+        rc = open_store(d);
     if (!rc)
         rc = make_parts(d);
     if (!rc)
@@ -319,13 +417,13 @@ static int start(struct gtmd *d, const char *node_path)
     return rc;
 }
 
-int gtmd_run(const char *node_path)
+int gtmd_run(const char *node_path, bool replace)
 {
     prepare_process();
     struct gtmd d = {.clock = gtm_clock_system()};
     d.started_ms = d.intent_loaded_ms = gtm_wall_ms(d.clock);
     d.started_mono_ms = gtm_mono_ms(d.clock);
-    d.exit_code = start(&d, node_path);
+    d.exit_code = start(&d, node_path, replace);
     if (d.exit_code == GTMD_OK) {
         gtm_timer_start(d.second, 1000);
         d.watchdog_ms = gtm_sdnotify_watchdog_ms();
@@ -354,8 +452,11 @@ int gtmd_check(const char *node_path)
         if (count && !d.geo)
             gtm_diags_add(&diags, GTM_SEV_WARNING, err.file[0] ? err.file : node_path, 0, 0,
                           "%s; without geography the policies' default order decides", err.text);
-        d.compiled = gtm_compile(d.intent, d.geo ? d.geo->db : NULL, NULL, &diags);
-        rc = d.compiled && !diags.errors ? GTMD_OK : GTMD_USAGE;
+        char *copies = gtm_fs_join(d.node->data_dir, "zones");
+        d.settings = gtm_settings_load(d.node, d.intent, &diags);
+        d.compiled = gtm_compile_in(d.intent, d.geo ? d.geo->db : NULL, NULL, copies, &diags);
+        gtm_free(copies);
+        rc = d.compiled && d.settings && !diags.errors ? GTMD_OK : GTMD_USAGE;
         gtm_diags_print(&diags, stderr);
         gtm_diags_fini(&diags);
     }

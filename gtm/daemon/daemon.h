@@ -17,8 +17,12 @@
 #include "gtm/daemon/api.h"
 #include "gtm/daemon/events.h"
 #include "gtm/daemon/geo.h"
+#include "gtm/daemon/handover.h"
+#include "gtm/daemon/notifier.h"
 #include "gtm/daemon/publish.h"
 #include "gtm/daemon/reload.h"
+#include "gtm/daemon/secondary.h"
+#include "gtm/daemon/settings.h"
 #include "gtm/daemon/state.h"
 #include "gtm/model/intent.h"
 #include "gtm/model/node.h"
@@ -33,7 +37,12 @@ struct dns_server;
 /* Exit codes of the program. */
 enum { GTMD_OK = 0, GTMD_FAILED = 1, GTMD_USAGE = 2 };
 
-enum gtmd_phase { GTMD_STARTING = 0, GTMD_SERVING, GTMD_STOPPING };
+enum gtmd_phase {
+    GTMD_STARTING = 0,
+    GTMD_SERVING,
+    GTMD_STOPPING,
+    GTMD_FROZEN /* another process is taking over: answers go on, nothing is written */
+};
 
 #define GTMD_QPS_SECONDS 10
 
@@ -50,9 +59,14 @@ struct gtmd {
     struct gtm_publisher *publisher;
     struct gtm_compiled *compiled; /* in force; NULL while starting */
     struct gtm_geo *geo;           /* the last good one; NULL = none yet */
+    struct gtm_settings *settings; /* in force; NULL while starting */
     struct gtm_reload *reload;
-    struct health_engine *health; /* NULL without the role */
-    struct dns_server *dns;       /* NULL without the role */
+    struct gtm_secondary *secondary; /* zones that are transferred from elsewhere */
+    struct gtm_notifier *notifier;   /* tells secondaries */
+    struct gtm_handover *handover;   /* NULL: nobody can take over */
+    struct gtm_takeover *takeover;   /* while starting in the place of another process */
+    struct health_engine *health;    /* NULL without the role */
+    struct dns_server *dns;          /* NULL without the role */
     struct gtm_api *api;
 
     enum gtmd_phase phase;
@@ -66,8 +80,8 @@ struct gtmd {
 };
 
 /* Runs a node until it is told to stop; returns the exit code. Prints findings and errors of the
- * start to standard error. */
-int gtmd_run(const char *node_path);
+ * start to standard error. replace: takes over from the process that runs on the same data_dir. */
+int gtmd_run(const char *node_path, bool replace);
 /* Reads and compiles everything without serving: 0 or GTMD_USAGE / GTMD_FAILED, findings printed.
  */
 int gtmd_check(const char *node_path);
@@ -78,6 +92,12 @@ void gtmd_stop(struct gtmd *d, int code);
 void gtmd_serve(struct gtmd *d);
 /* Makes the targets of the present state those that are probed. */
 void gtmd_probe(struct gtmd *d);
+/* Zones may have changed: tells secondaries, and follows primaries. */
+void gtmd_zones(struct gtmd *d);
+/* A hand-over, old side: saves and writes no more, closes the API; returns the lock of data_dir. */
+int gtmd_freeze(struct gtmd *d);
+/* It failed: as before. False: the API's sockets are not free yet; call again. */
+bool gtmd_thaw(struct gtmd *d);
 /* The revision of the answers: of the view published last; 0 = none yet. */
 uint64_t gtmd_revision(const struct gtmd *d);
 /* Queries a second over the last ten seconds. */

@@ -22,7 +22,7 @@ int main(int argc, char **argv)
     case GTMD_ACTION_CHECK:
         return gtmd_check(options.config);
     case GTMD_ACTION_RUN:
-        return gtmd_run(options.config);
+        return gtmd_run(options.config, options.replace);
     }
     return fflush(stdout) ? GTMD_FAILED : GTMD_OK;
 }

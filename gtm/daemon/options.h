@@ -5,6 +5,7 @@
 #ifndef GTM_DAEMON_OPTIONS_H
 #define GTM_DAEMON_OPTIONS_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 enum gtmd_action { GTMD_ACTION_RUN = 0, GTMD_ACTION_CHECK, GTMD_ACTION_VERSION, GTMD_ACTION_HELP };
@@ -12,6 +13,7 @@ enum gtmd_action { GTMD_ACTION_RUN = 0, GTMD_ACTION_CHECK, GTMD_ACTION_VERSION, 
 struct gtmd_options {
     enum gtmd_action action;
     const char *config; /* of argv */
+    bool replace;       /* take over from the gtmd that runs */
 };
 
 /* 0, or -1 after a line on `err` that says what is wrong. */

@@ -2,8 +2,8 @@
  *
  * From files to answers: reads the node file, the intent and the geography, compiles them on a
  * helper thread, and installs the result whole or not at all. The start uses it too. One runs at a
- * time; requests that come meanwhile share the next. Databases are watched: a changed file is
- * loaded by itself. The control thread only.
+ * time; requests that come meanwhile share the next. Databases and zone files are watched: a
+ * changed file is loaded by itself, a zone file without anything else. The control thread only.
  *
  * Failure modes: a wrong file keeps everything as it is; all findings are kept for `problems`. A
  * geography database that is missing or broken keeps the last good one; with none, every client is
@@ -49,6 +49,17 @@ bool gtm_reload_running(const struct gtm_reload *reload);
 /* The start: compiles d->intent with the geography. When it fails the daemon stops with
  * GTMD_USAGE; when it is in force gtmd_serve is called. */
 void gtm_reload_first(struct gtm_reload *reload);
+/* The start of a process that replaces another: does the work of gtm_reload_first at once, waiting
+ * for it; gtm_reload_first then only puts it in force. False: it cannot work, and the findings are
+ * on standard error. */
+bool gtm_reload_prepare(struct gtm_reload *reload);
+/* The text of the intent's zone has changed: loads just that zone, soon. What is wrong with it is
+ * kept for `problems`, and the old zone stays. */
+void gtm_reload_zone(struct gtm_reload *reload, size_t zone);
+/* What is wrong with the text of the zone as it is now, or what is doubtful (*ret_warning); NULL =
+ * nothing. since: Unix time. */
+const char *gtm_reload_zone_error(const struct gtm_reload *reload, size_t zone, bool *ret_warning,
+                                  int64_t *ret_since_ms);
 /* Reads everything again; dry = only checks. done (may be NULL) is called once, later. GTM_ELIMIT
  * when too many wait, GTM_ENOMEM. */
 int gtm_reload_request(struct gtm_reload *reload, bool dry, gtm_reload_done_fn done,
