@@ -4,6 +4,8 @@
  * holds each of them once. Their wrong uses are in data/intent_bad.
  */
 #include "gtm/model/intent.h"
+
+#include "gtm/base/mem.h"
 #include "gtm/model/schema_forms.h"
 
 // clang-format off
@@ -18,20 +20,30 @@
 
 static struct gtm_intent *whole;
 
+/* A file of the data folder; NULL when it is not there. */
+static char *slurp(const char *name)
+{
+    char path[512];
+    const char *source = getenv("GTM_SOURCE");
+    snprintf(path, sizeof(path), "%s/tests/unit/gtm/model/data/intent_good/%s",
+             source ? source : ".", name);
+    FILE *f = fopen(path, "rb");
+    char *text = f ? calloc(1, 65536) : NULL;
+    if (text && fread(text, 1, 65535, f) == 0)
+        text[0] = '\0';
+    if (f)
+        fclose(f);
+    return text;
+}
+
 static int load(void **state)
 {
     struct gtm_diags diags = {0};
-    char path[512];
-    const char *source = getenv("GTM_SOURCE");
+    char *text = slurp("everything.yaml");
     (void)state;
-    snprintf(path, sizeof(path), "%s/tests/unit/gtm/model/data/intent_good/everything.yaml",
-             source ? source : ".");
-    FILE *f = fopen(path, "rb");
-    char *text = calloc(1, 65536);
-    size_t len = f && text ? fread(text, 1, 65535, f) : 0;
-    if (f)
-        fclose(f);
-    whole = gtm_intent_parse("/etc/gtm/cluster.yaml", text, len, &diags);
+    if (!text)
+        return -1;
+    whole = gtm_intent_parse("/etc/gtm/cluster.yaml", text, strlen(text), &diags);
     if (!whole)
         gtm_diags_print(&diags, stderr);
     free(text);
@@ -237,6 +249,22 @@ static void test_servers(void **state)
     assert_string_equal(gtm_network_format(&copy->primaries[0].address, text), "2001:db8::1");
 }
 
+/* Nothing is left out of what is shown: everything.json was read by a person. */
+static void test_shown(void **state)
+{
+    struct gtm_json *json = gtm_intent_to_json(whole);
+    char *text = gtm_json_print(json, true), *expected = slurp("everything.json");
+    (void)state;
+    assert_non_null(text);
+    assert_non_null(expected);
+    assert_true(strlen(expected) > 0);
+    expected[strlen(expected) - 1] = '\0'; /* the final newline */
+    assert_string_equal(text, expected);
+    free(expected);
+    gtm_free(text);
+    gtm_json_free(json);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +272,7 @@ int main(void)
         cmocka_unit_test(test_checks), cmocka_unit_test(test_kinds_are_active),
         cmocka_unit_test(test_pools),  cmocka_unit_test(test_policies),
         cmocka_unit_test(test_names),  cmocka_unit_test(test_servers),
+        cmocka_unit_test(test_shown),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }
