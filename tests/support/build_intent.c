@@ -77,8 +77,10 @@ void build_free(struct gtm_intent *intent)
     for (size_t i = 0; i < intent->regions_count; i++)
         gtm_free(intent->regions[i].name);
     for (size_t i = 0; i < intent->pools_count; i++) {
-        for (size_t e = 0; e < intent->pools[i].endpoints_count; e++)
+        for (size_t e = 0; e < intent->pools[i].endpoints_count; e++) {
             gtm_free(intent->pools[i].endpoints[e].name);
+            gtm_free(intent->pools[i].endpoints[e].host);
+        }
         gtm_free(intent->pools[i].endpoints);
         gtm_free(intent->pools[i].monitors);
         gtm_free(intent->pools[i].name);
@@ -89,6 +91,10 @@ void build_free(struct gtm_intent *intent)
         for (size_t n = 0; n < intent->zones[i].names_count; n++) {
             gtm_free(intent->zones[i].names[n].name);
             gtm_free(intent->zones[i].names[n].types);
+            gtm_free(intent->zones[i].names[n].alias);
+            for (size_t a = 0; a < intent->zones[i].names[n].alpn_count; a++)
+                gtm_free(intent->zones[i].names[n].alpn[a]);
+            gtm_free(intent->zones[i].names[n].alpn);
         }
         gtm_free(intent->zones[i].names);
         gtm_free(intent->zones[i].name);
@@ -251,4 +257,37 @@ void build_name(struct gtm_intent *intent, unsigned zone, const char *name, int 
     n->has_policy = policy >= 0;
     n->has_group = policy < 0;
     n->policy = policy >= 0 ? (unsigned)policy : 0;
+}
+
+struct gtm_dynamic_name *build_typed(struct gtm_intent *intent, unsigned zone, const char *name,
+                                     size_t types_count, const uint16_t *types, unsigned policy)
+{
+    struct gtm_zone_conf *z = &intent->zones[zone];
+    build_name(intent, zone, name, 0, (int)policy);
+    struct gtm_dynamic_name *n = &z->names[z->names_count - 1];
+    for (size_t i = 0; i < types_count; i++)
+        *ADD(n->types, n->types_count) = types[i];
+    n->service_priority = 1;
+    return n;
+}
+
+void build_alpn(struct gtm_dynamic_name *name, const char *protocol)
+{
+    *ADD(name->alpn, name->alpn_count) = copy_of(protocol);
+}
+
+struct gtm_dynamic_name *build_alias(struct gtm_intent *intent, unsigned zone, const char *name,
+                                     int types, const char *target)
+{
+    struct gtm_zone_conf *z = &intent->zones[zone];
+    build_name(intent, zone, name, types, -1);
+    struct gtm_dynamic_name *n = &z->names[z->names_count - 1];
+    n->has_group = false;
+    n->alias = copy_of(target);
+    return n;
+}
+
+void build_host(struct gtm_intent *intent, unsigned pool, unsigned endpoint, const char *host)
+{
+    intent->pools[pool].endpoints[endpoint].host = copy_of(host);
 }

@@ -38,5 +38,14 @@ void build_route_network(struct gtm_route *route, const char *network);
 unsigned build_zone(struct gtm_intent *intent, const char *name, const char *file);
 /* types: 1 = A, 2 = AAAA, 3 = both. policy < 0: a group's name. */
 void build_name(struct gtm_intent *intent, unsigned zone, const char *name, int types, int policy);
+/* A name of other types. Priority 1; fill the rest. */
+struct gtm_dynamic_name *build_typed(struct gtm_intent *intent, unsigned zone, const char *name,
+                                     size_t types_count, const uint16_t *types, unsigned policy);
+void build_alpn(struct gtm_dynamic_name *name, const char *protocol);
+/* An alias; types: as above. */
+struct gtm_dynamic_name *build_alias(struct gtm_intent *intent, unsigned zone, const char *name,
+                                     int types, const char *target);
+/* What CNAME, SRV, HTTPS and SVCB answers call an endpoint. */
+void build_host(struct gtm_intent *intent, unsigned pool, unsigned endpoint, const char *host);
 
 #endif
