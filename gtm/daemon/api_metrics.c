@@ -176,6 +176,29 @@ static void add_dns_outcomes(struct gtm_metrics *m, const struct dns_counters *c
     }
 }
 
+static void add_connections(struct gtm_metrics *m, const struct dns_server *dns)
+{
+    struct dns_stream_events e;
+    dns_server_stream_events(dns, &e);
+    one(m, "gtm_dns_tcp_connections", "gauge", "Open TCP and TLS connections.",
+        dns_server_tcp_clients(dns));
+    gtm_metrics_family(m, "gtm_dns_tcp_closed_total", "counter",
+                       "Connections closed by the server: for a new one, after silence, or for a "
+                       "wrong PROXY header.");
+    gtm_metrics_sample(m, (double)e.evicted, "reason", "evicted", NULL);
+    gtm_metrics_sample(m, (double)e.timed_out, "reason", "idle", NULL);
+    gtm_metrics_sample(m, (double)e.proxy_refused, "reason", "proxy", NULL);
+    gtm_metrics_family(m, "gtm_dns_tls_handshakes_total", "counter", "TLS handshakes.");
+    gtm_metrics_sample(m, (double)(e.tls_handshakes - e.tls_resumed), "result", "full", NULL);
+    gtm_metrics_sample(m, (double)e.tls_resumed, "result", "resumed", NULL);
+    gtm_metrics_sample(m, (double)e.tls_failed, "result", "failed", NULL);
+    gtm_metrics_family(m, "gtm_dns_transfers_out_total", "counter",
+                       "Transfers of zones asked for over TCP; answered: by one message, an error "
+                       "or that the copy is current.");
+    gtm_metrics_sample(m, (double)e.transfers, "result", "sent", NULL);
+    gtm_metrics_sample(m, (double)e.transfers_refused, "result", "answered", NULL);
+}
+
 static void add_dns(struct gtm_metrics *m, const struct gtmd *d)
 {
     if (d->dns) {
@@ -183,8 +206,7 @@ static void add_dns(struct gtm_metrics *m, const struct gtmd *d)
         dns_server_counters(d->dns, &counters);
         add_dns_counters(m, &counters);
         add_dns_outcomes(m, &counters);
-        one(m, "gtm_dns_tcp_connections", "gauge", "Open TCP connections.",
-            dns_server_tcp_clients(d->dns));
+        add_connections(m, d->dns);
     }
     struct gtm_publisher_info info;
     gtm_publisher_info(d->publisher, &info);

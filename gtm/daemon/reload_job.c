@@ -233,11 +233,28 @@ void gtm__job_note_config(struct gtm__job *job, int code)
                                                   .cause = status->config_error});
 }
 
+/* DNS over TLS: certificate and key are read again. */
+static int install_tls(struct gtm__job *job)
+{
+    struct gtmd *d = job->reload->d;
+    struct gtm_error err = {0};
+    if (!d->dns || !job->node || job->node->dns.tls_listen_count == 0)
+        return 0;
+    const struct gtm_node_dns *dns = &job->node->dns;
+    int rc = dns_server_set_tls(d->dns, dns->tls_cert, dns->tls_key, &err);
+    if (rc)
+        gtm_diags_add(&job->diags, GTM_SEV_ERROR, job->node_path, 0, 0, "dns.tls: %s", err.text);
+    return rc;
+}
+
 /* Puts what the job made in force: all of it or nothing. */
 int gtm__job_install(struct gtm__job *job)
 {
     struct gtmd *d = job->reload->d;
     struct gtm_error err = {0};
+    int tls_rc = install_tls(job);
+    if (tls_rc)
+        return tls_rc;
     struct gtm_state_next *next = gtm_state_prepare(d->state, job->intent);
     gtm_publisher_settings(d->publisher, job->settings);
     int rc =
