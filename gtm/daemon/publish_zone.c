@@ -26,6 +26,7 @@ void gtm__zone_fini(struct gtm__zone *zone)
 {
     dns_zone_unref(zone->zone);
     gtm_free(zone->tables);
+    gtm_free(zone->aliases);
     gtm_free(zone->table_of);
     *zone = (struct gtm__zone){0};
 }

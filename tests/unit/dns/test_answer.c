@@ -191,7 +191,7 @@ static const struct row rows[] = {
     {"www.example.org", DNS_TYPE_A, "REFUSED | | |"},
     {"com", DNS_TYPE_A, "REFUSED | | |"},
     {".", DNS_TYPE_NS, "REFUSED | | |"},
-    {"example.com", DNS_TYPE_AXFR, "REFUSED | | |"},
+    {"example.com", DNS_TYPE_AXFR, "FORMERR | | |"}, /* over UDP */
     {"example.com", DNS_TYPE_OPT, "FORMERR | | |"},
 };
 

@@ -43,6 +43,7 @@ static int setup(void **state)
     struct gtm_error err = {0};
     assert_int_equal(publish_setup(state), 0);
     struct fixture *f = *state;
+    gtm_states_free(f->states); /* before its intent gets another policy */
     static const char *const hosts[] = {"us.example.net", "eu.example.net.", "target.example.com"};
     for (unsigned e = US; e <= AP; e++)
         build_host(f->in, 0, e, hosts[e]);
@@ -57,7 +58,6 @@ static int setup(void **state)
     build_typed(f->in, 0, "broken", 1, cname, OPEN2);
     build_typed(f->in, 0, "shut", 1, cname, CLOSED);
     build_typed(f->in, 0, "st", 1, a, STICKY);
-    gtm_states_free(f->states);
     f->states = gtm_states_new(f->in);
     gtm_compiled_unref(f->compiled);
     f->compiled = publish_compile(f, NULL);
