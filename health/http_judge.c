@@ -96,6 +96,9 @@ static void judge_broken(struct http_transfer *t, CURLcode code, long os_error)
     }
     o->result = HEALTH_RESULT_RESET;
     o->os_error = (int)os_error;
+    if (wants_http2(t->prober->spec) && t->header_bytes == 0)
+        o->text = gtm_asprintf("connection %s without an HTTP/2 answer",
+                               os_error == ECONNRESET ? "reset" : "closed");
     if (code != CURLE_RECV_ERROR)
         return;
     /* Also what curl says of malformed chunks: those leave no errno. */
