@@ -167,6 +167,7 @@ static unsigned answer_missing(struct dns__compose *c, const struct cursor *cur)
     unsigned label;
     const struct dns_node *encloser = closest_encloser(c, cur, &label);
 
+    c->synthesized = true;
     if ((encloser->flags & (DNS_NODE_CUT | DNS_NODE_BELOW)) != 0) {
         put_referral(c, dns__zone_node(c->zone, encloser->cut), cur);
         return 0;

@@ -56,6 +56,7 @@ struct dns__compose {
     int ede; /* -1 = none */
     bool referral, nodata;
     bool no_options;       /* no room for any but ECS */
+    bool synthesized;      /* the name is none of the zone's: of a wildcard, a DNAME, or missing */
     uint8_t cookie;        /* enum dns__cookie; with q->extra */
     struct dns_tsig *tsig; /* the answer gets a signature record; NULL = none */
     const struct dns_settings *settings;

@@ -277,23 +277,32 @@ static enum dns_rrl_kind kind_of(const struct dns__compose *c)
     return c->referral ? DNS_RRL_REFERRAL : c->nodata ? DNS_RRL_NODATA : DNS_RRL_POSITIVE;
 }
 
-/* A number that stays the same for a zone over reloads: its name's hash. */
-static uint64_t zone_number(const struct dns_query *q)
+/* What equal answers have in common: the name when it is the zone's own; the zone when anybody can
+ * make up another name for the same answer; nothing for errors. Hashes of names, so it stays over
+ * reloads. */
+static uint64_t what_of(const struct dns__compose *c, enum dns_rrl_kind kind)
 {
-    return q->zone != NULL ? q->hashes[q->labels - q->zone->zone->apex_labels] : 0;
+    const struct dns_query *q = c->q;
+
+    if (q->zone == NULL || kind == DNS_RRL_ERROR)
+        return 0;
+    if (c->synthesized || kind == DNS_RRL_REFERRAL)
+        return q->hashes[q->labels - q->zone->zone->apex_labels];
+    return q->hashes[0];
 }
 
 bool dns__limit_answer(struct dns__compose *c)
 {
     const struct dns_settings *s = c->settings;
     const struct dns_client *client = c->client;
+    enum dns_rrl_kind kind = kind_of(c);
 
     if (c->a->rrl == NULL || client->proto != DNS_PROTO_UDP ||
         (c->q->extra != 0 && (c->cookie == DNS__COOKIE_GOOD ||
                               (c->tsig != NULL && c->tsig->key != NULL && c->tsig->error == 0))) ||
         dns_networks_have(s->rate_limit_exempt, s->rate_limit_exempt_count, client->family,
                           client->addr) ||
-        dns_rrl_allows(c->a->rrl, client, kind_of(c), zone_number(c->q), s->rate_limit,
+        dns_rrl_allows(c->a->rrl, client, kind, what_of(c, kind), s->rate_limit,
                        dns__mono_us(c->a)))
         return true;
     if (s->rate_limit_slip == 0 || gtm_rand_below(&c->a->rand, s->rate_limit_slip) != 0) {

@@ -54,14 +54,14 @@ void dns_rrl_free(struct dns_rrl *rrl)
 }
 
 static uint64_t bucket_hash(const struct dns_rrl *rrl, const struct dns_client *client,
-                            enum dns_rrl_kind kind, uint64_t zone)
+                            enum dns_rrl_kind kind, uint64_t what)
 {
     uint8_t data[17] = {0}, out[8];
     uint64_t h;
 
     data[0] = (uint8_t)(client->family << 4 | kind);
     memcpy(data + 1, client->addr, client->family == 4 ? 3 : 7);
-    memcpy(data + 8, &zone, 8);
+    memcpy(data + 8, &what, 8);
     dns_siphash24(rrl->key, data, sizeof(data), out);
     memcpy(&h, out, 8);
     return h;
@@ -77,9 +77,9 @@ static uint64_t owed_us(uint64_t row, uint64_t now_us, uint64_t most_us)
 }
 
 bool dns_rrl_allows(struct dns_rrl *rrl, const struct dns_client *client, enum dns_rrl_kind kind,
-                    uint64_t zone, unsigned rate, uint64_t now_us)
+                    uint64_t what, unsigned rate, uint64_t now_us)
 {
-    uint64_t h = bucket_hash(rrl, client, kind, zone), tag = (h >> TIME_BITS) | 1;
+    uint64_t h = bucket_hash(rrl, client, kind, what), tag = (h >> TIME_BITS) | 1;
     _Atomic uint64_t *set = &rrl->rows[(h & rrl->sets_mask) * WAYS];
     uint64_t cost_us = SECOND_US / (rate < SECOND_US ? rate : SECOND_US);
     uint64_t most_us = SECOND_US + cost_us;

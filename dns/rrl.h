@@ -2,9 +2,9 @@
  *
  * Response-rate limiting: how often one network may be told one kind of thing over UDP, so that
  * forged queries make a poor weapon. A table of fixed size that all workers share: relaxed
- * atomics, no lock, no allocation after it is made. A row that two networks dispute goes to the one
- * that was limited later; a flood of made-up networks therefore wears limits down but cannot
- * make one where there was none.
+ * atomics, no lock, no allocation after it is made. When it is full, the bucket that is fullest
+ * gives way: a flood of made-up networks may lift the limit of one that is hardly limited, but
+ * cannot make one where there was none.
  */
 #ifndef DNS_RRL_H
 #define DNS_RRL_H
@@ -30,9 +30,9 @@ struct dns_rrl *dns_rrl_new(size_t rows);
 void dns_rrl_free(struct dns_rrl *rrl); /* NULL is fine */
 
 /* May one more answer of this kind go out? Takes one token of the bucket (client's /24 or /56,
- * kind, zone), which fills with `rate` a second up to one second's worth. zone: any number that
- * stands for the zone, 0 = none. now_us: monotonic. Any thread. */
+ * kind, what), which fills with `rate` a second up to one second's worth. what: any number that
+ * stands for the name or zone, 0 = none. now_us: monotonic. Any thread. */
 bool dns_rrl_allows(struct dns_rrl *rrl, const struct dns_client *client, enum dns_rrl_kind kind,
-                    uint64_t zone, unsigned rate, uint64_t now_us);
+                    uint64_t what, unsigned rate, uint64_t now_us);
 
 #endif

@@ -12,7 +12,7 @@
 #include <string.h>
 
 const char zone_text[] = "$TTL 60\n@ SOA ns1 admin 1 2 3 4 5\n@ NS ns1\nns1 A 192.0.2.53\n"
-                         "www A 192.0.2.1\nsub NS ns.sub\nns.sub A 192.0.2.4\n"
+                         "www A 192.0.2.1\n*.wild A 192.0.2.7\nsub NS ns.sub\nns.sub A 192.0.2.4\n"
                          "big TXT \"0123456789012345678901234567890123456789\"\n";
 
 struct dns_tsig_key key, other_key;

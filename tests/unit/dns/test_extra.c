@@ -290,6 +290,12 @@ static void test_rates(void **state)
     assert_int_equal(ask_many(view, 100, &tc, &bad), 0);
     msg_begin(&m, 0, "nope.example.org", DNS_TYPE_A);
     assert_int_equal(ask_many(view, 100, &tc, &bad), 10);
+    msg_begin(&m, 0, "ns1.example.com", DNS_TYPE_A); /* and each name that is there */
+    assert_int_equal(ask_many(view, 100, &tc, &bad), 10);
+    msg_begin(&m, 0, "a.wild.example.com", DNS_TYPE_A); /* not each that is made up */
+    assert_int_equal(ask_many(view, 100, &tc, &bad), 10);
+    msg_begin(&m, 0, "b.wild.example.com", DNS_TYPE_A);
+    assert_int_equal(ask_many(view, 100, &tc, &bad), 0);
     msg_begin(&m, 0, "www.example.com", DNS_TYPE_MX);
     assert_int_equal(ask_many(view, 100, &tc, &bad), 10);
     msg_begin(&m, 0, "x.sub.example.com", DNS_TYPE_A);
