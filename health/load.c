@@ -42,7 +42,7 @@ static void keep(struct health_load *load, int which, double value)
 }
 
 int health_load_read(const struct gtm_json *root, const char *const pointers[GTM_LOAD_COUNT],
-                     struct health_load *ret_load, struct gtm_error *err)
+                     bool all, struct health_load *ret_load, struct gtm_error *err)
 {
     int rc = GTM_OK;
     *ret_load = (struct health_load){0};
@@ -53,7 +53,7 @@ int health_load_read(const struct gtm_json *root, const char *const pointers[GTM
         double number;
         if (number_of(value, &number))
             keep(ret_load, i, number);
-        else if (rc == GTM_OK)
+        else if (rc == GTM_OK && (value || all))
             rc = gtm_error_set(err, GTM_EPARSE,
                                value ? "%s: %.40s is not a number ≥ 0" : "%s: there is no %.40s",
                                gtm_load_words[i], pointers[i]);
@@ -70,23 +70,7 @@ int health_load_parse(const char *body, size_t len, const char *const pointers[G
     struct gtm_json *root = gtm_json_parse(body, len, NULL);
     if (!root)
         return gtm_error_set(err, GTM_EPARSE, "the answer is not JSON");
-    int rc = health_load_read(root, pointers, ret_load, err);
+    int rc = health_load_read(root, pointers, true, ret_load, err);
     gtm_json_free(root);
     return rc;
-}
-
-int health_load_members(const struct gtm_json *object, struct health_load *ret_load,
-                        struct gtm_error *err)
-{
-    *ret_load = (struct health_load){0};
-    for (int i = 0; i < GTM_LOAD_COUNT; i++) {
-        const struct gtm_json *value = gtm_json_get(object, gtm_load_words[i]);
-        double number;
-        if (!value)
-            continue;
-        if (!number_of(value, &number))
-            return gtm_error_set(err, GTM_EINVAL, "%s: not a number ≥ 0", gtm_load_words[i]);
-        keep(ret_load, i, number);
-    }
-    return GTM_OK;
 }

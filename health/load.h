@@ -9,22 +9,20 @@
 #include "gtm/base/json.h"
 #include "health/health.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Reads the numbers that the pointers name (NULL = not wanted) out of root. Numbers, and strings
  * that hold nothing but one, count when they are finite and ≥ 0. ret_load gets `has` and `value` of
  * those that were found, the rest 0. GTM_OK when all that is wanted was there; GTM_EPARSE with a
- * short text that names the first pointer whose number is missing or wrong. */
+ * short text that names the first pointer whose number is missing (which is fine unless `all` is
+ * asked for) or wrong. */
 int health_load_read(const struct gtm_json *root, const char *const pointers[GTM_LOAD_COUNT],
-                     struct health_load *ret_load, struct gtm_error *err) GTM_MUST_CHECK;
+                     bool all, struct health_load *ret_load, struct gtm_error *err) GTM_MUST_CHECK;
 
-/* The same out of a text of at most HEALTH_BODY_MAX bytes. Also GTM_EPARSE when it is no JSON. */
+/* All of them out of a text of at most HEALTH_BODY_MAX bytes. GTM_EPARSE also when it is
+ * no JSON. */
 int health_load_parse(const char *body, size_t len, const char *const pointers[GTM_LOAD_COUNT],
                       struct health_load *ret_load, struct gtm_error *err) GTM_MUST_CHECK;
-
-/* The members that a heartbeat may have beside its status: "load", "connections", "latency_ms",
- * "requests_per_s". What is not there is no error; what is there must be right: GTM_EINVAL. */
-int health_load_members(const struct gtm_json *object, struct health_load *ret_load,
-                        struct gtm_error *err) GTM_MUST_CHECK;
 
 #endif

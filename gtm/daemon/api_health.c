@@ -27,6 +27,22 @@ static void health_fini(void *arg)
     gtm_free(job);
 }
 
+static void add_load(struct gtm_json *one, const struct health_report *report)
+{
+    if (!report || !report->load.has) {
+        gtm_json_add_null(one, "load");
+    } else {
+        struct gtm_json *load = gtm_json_add_object(one, "load");
+        for (int i = 0; i < GTM_LOAD_COUNT; i++)
+            if (report->load.has & 1u << i)
+                gtm_json_add_num(load, gtm_load_words[i], report->load.value[i]);
+    }
+    gtm_json_add_str(one, "load_error",
+                     report && report->load_error[0] ? report->load_error : NULL);
+    gtm_api_add_time(one, "certificate_expires", report ? report->cert_expires_wall_ms : 0);
+    gtm_json_add_i64(one, "shared", report ? report->shared : 0);
+}
+
 static void add_result(struct gtm_json *one, const struct health_report *report)
 {
     gtm_json_add_str(one, "result", health_result_word(report ? report->last : HEALTH_RESULT_NONE));
@@ -40,6 +56,7 @@ static void add_result(struct gtm_json *one, const struct health_report *report)
     gtm_json_add_i64(one, "consecutive_failures", report ? report->fails : 0);
     gtm_json_add_i64(one, "checks_total", report ? (int64_t)report->probes_total : 0);
     gtm_json_add_i64(one, "checks_failed_total", report ? (int64_t)report->probes_failed : 0);
+    add_load(one, report);
 }
 
 struct check {

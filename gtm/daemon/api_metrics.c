@@ -330,6 +330,7 @@ void gtm_api_get_metrics(struct gtm_api_req *req)
         (double)gtm_state_changes(d->state));
     if (d->health)
         health_engine_metrics(d->health, &job->m);
+    gtm_push_metrics(d->push, &job->m);
     gtm_api_metrics(d->api, &job->m);
     if (facts->endpoints > GTM_API_INLINE_ENDPOINTS &&
         !gtm_loop_work(d->loop, metrics_work, metrics_done, job))

@@ -95,6 +95,8 @@ static void on_second(void *arg)
         dns_server_counters(d->dns, &counters);
     if (d->health)
         gtm_state_look_again(d->state, d->health);
+    if (d->phase == GTMD_SERVING)
+        gtm_state_balance(d->state, d->health);
     d->queries_at = (d->queries_at + 1) % (GTMD_QPS_SECONDS + 1);
     d->queries[d->queries_at] =
         counters.n[DNS_CNT_UDP] + counters.n[DNS_CNT_TCP] + counters.n[DNS_CNT_TLS];
@@ -148,6 +150,8 @@ int gtmd_freeze(struct gtmd *d)
     gtm_state_flush(d->state);
     gtm_api_free(d->api);
     d->api = NULL;
+    gtm_push_free(d->push);
+    d->push = NULL;
     return gtm_store_file_pause(d->store);
 }
 
@@ -160,6 +164,9 @@ bool gtmd_thaw(struct gtmd *d)
         gtm_secondary_pause(d->secondary, false);
     }
     d->api = gtm_api_new(d, &err);
+    if (d->api && d->health && d->node->push.has_listen && !d->push &&
+        !(d->push = gtm_push_new(d, &err)))
+        gtm_log_error(GTM_LOG_ERROR, "push", "heartbeats cannot come in", &err);
     return d->api != NULL;
 }
 
@@ -328,11 +335,15 @@ static int start_health(struct gtmd *d)
     struct gtm_error err = {0};
     d->health = health_engine_new(&(struct health_engine_opts){.clock = d->clock,
                                                                .on_change = gtm_state_on_change,
-                                                               .ctx = d->state},
+                                                               .on_load = gtm_state_on_load,
+                                                               .ctx = d->state,
+                                                               .exec_dir = d->node->exec_dir},
                                   &err);
     if (!d->health)
         return say_error(GTMD_FAILED, &err);
     gtmd_probe(d);
+    if (d->node->push.has_listen && !(d->push = gtm_push_new(d, &err)))
+        return say_error(GTMD_FAILED, &err);
     return GTMD_OK;
 }
 
@@ -344,6 +355,7 @@ static void stop_parts(struct gtmd *d)
     dns_server_stop(d->dns);
     gtm_secondary_free(d->secondary);
     gtm_notifier_free(d->notifier);
+    gtm_push_free(d->push);
     health_engine_free(d->health);
     if (d->state) /* a store that was handed over drops it */
         gtm_state_flush(d->state);

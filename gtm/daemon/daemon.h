@@ -20,6 +20,7 @@
 #include "gtm/daemon/handover.h"
 #include "gtm/daemon/notifier.h"
 #include "gtm/daemon/publish.h"
+#include "gtm/daemon/push.h"
 #include "gtm/daemon/reload.h"
 #include "gtm/daemon/secondary.h"
 #include "gtm/daemon/settings.h"
@@ -66,6 +67,7 @@ struct gtmd {
     struct gtm_handover *handover;   /* NULL: nobody can take over */
     struct gtm_takeover *takeover;   /* while starting in the place of another process */
     struct health_engine *health;    /* NULL without the role */
+    struct gtm_push *push;           /* NULL without push.listen or the role */
     struct dns_server *dns;          /* NULL without the role */
     struct gtm_api *api;
 

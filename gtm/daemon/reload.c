@@ -74,6 +74,8 @@ static void done(void *arg)
         gtm__job_note_geo(job);
     if (!geo_only && !job->dry)
         gtm__job_note_config(job, code);
+    if (job->config && !job->dry && !code)
+        gtm_push_reload(d->push);
     if (job->config && !job->dry)
         gtm_sdnotify("READY=1");
     if (job->first)

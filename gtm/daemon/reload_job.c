@@ -5,6 +5,7 @@
  */
 #include "gtm/daemon/reload_int.h"
 
+#include "dns/server.h"
 #include "gtm/base/fs.h"
 #include "gtm/base/log.h"
 #include "gtm/base/mem.h"
@@ -149,6 +150,8 @@ void gtm__job_check_node(struct gtm__job *job, const struct gtm_node *now)
     check_same(job, "api.socket", now->api_socket, next->api_socket);
     check_same(job, "metrics.listen", now->has_metrics ? now->metrics_listen.text : "",
                next->has_metrics ? next->metrics_listen.text : "");
+    check_same(job, "push.listen", now->push.has_listen ? now->push.listen.text : "",
+               next->push.has_listen ? next->push.listen.text : "");
     bool same =
         now->dns_listen_count == next->dns_listen_count && now->dns_threads == next->dns_threads;
     for (size_t i = 0; same && i < now->dns_listen_count; i++)

@@ -235,6 +235,7 @@ void gtm_state_next_free(struct gtm_state_next *next)
     gtm_map_free(next->by_key, NULL);
     gtm_free(next->addresses);
     gtm_free(next->active);
+    gtm_state__loads_free(next);
     gtm_touched_fini(&next->touched);
     gtm_facts_free(next->facts);
     gtm_free(next);
@@ -408,6 +409,9 @@ static int fill(struct gtm_state *state, struct gtm_state_next *next)
         rc = copy_orders(&next->facts->overrides, &state->boot);
         recall_last_good(state, next);
     }
+    rc = gtm_state__loads_prepared(state, next);
+    if (rc)
+        return rc;
     gtm_state__shares_prepared(state, next);
     gtm_facts_apply_overrides(next->facts, NULL); /* also of names that are new */
     int64_t wall = gtm_wall_ms(state->clock);
@@ -466,6 +470,8 @@ struct health_target *gtm_state_targets(const struct gtm_state *state, size_t *r
             &now->facts->intent->pools[slot->pool].endpoints[slot->endpoint];
         targets[i] = (struct health_target){.key = slot->key,
                                             .monitor = &now->facts->intent->monitors[slot->monitor],
+                                            .pool = now->facts->intent->pools[slot->pool].name,
+                                            .endpoint = endpoint->name,
                                             .initial = slot->health};
         if (slot->family == GTM_FAMILY_V4) {
             targets[i].family = AF_INET;
