@@ -30,9 +30,9 @@ struct gtm_events {
 const char *gtm_event_type_word(enum gtm_event_type type)
 {
     static const char *const words[GTM_EVENT_TYPE_COUNT] = {
-        "Started",      "HealthChanged",   "Panic",          "Recovery",
-        "AdminChanged", "OverrideExpired", "ConfigReloaded", "ConfigReloadFailed",
-        "GeoLoaded",    "GeoFailed"};
+        "Started",      "HealthChanged",   "Panic",          "Recovery",           "Spillover",
+        "AdminChanged", "OverrideExpired", "ConfigReloaded", "ConfigReloadFailed", "GeoLoaded",
+        "GeoFailed"};
     return (unsigned)type < GTM_EVENT_TYPE_COUNT ? words[type] : "?";
 }
 

@@ -17,6 +17,8 @@
 #include "gtm/daemon/events.h"
 #include "gtm/daemon/facts.h"
 #include "health/health.h"
+#include "policies/balance.h"
+#include "policies/spill.h"
 
 struct gtm_loop;
 struct gtm_state;
@@ -65,6 +67,14 @@ void gtm_state_on_load(void *state, const struct health_report *report);
 /* Weights of the balancing policies and what full regions shed, from the load reports so far. Every
  * second; `engine` (may be NULL) knows how long probes took. */
 void gtm_state_balance(struct gtm_state *state, struct health_engine *engine);
+
+/* What a balancing policy does: "balanced within 20 % (now 8 %)"; "" when it is none. Returns out.
+ */
+const char *gtm_state_balance_text(const struct gtm_state *state, size_t policy,
+                                   char out[POLICY_BALANCE_TEXT]);
+/* What a pool sheds from a region; "" when nothing. *ret_utilisation is -1 when unknown. */
+const char *gtm_state_spill_text(const struct gtm_state *state, size_t pool, size_t region,
+                                 double *ret_utilisation, char out[POLICY_SPILL_TEXT]);
 
 /* In a panic: are those that are held still failing by content? The engine tells of changes of
  * health only, and down stays down when a server that answered nonsense stops answering. Every

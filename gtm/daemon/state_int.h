@@ -7,7 +7,9 @@
 
 #include "gtm/base/map.h"
 #include "gtm/daemon/state.h"
+#include "policies/balance.h"
 #include "policies/recovery.h"
+#include "policies/spill.h"
 
 #include <pthread.h>
 
@@ -60,6 +62,25 @@ struct gtm_change {
     struct health_load load;
 };
 
+/* A balancing policy between its steps. */
+struct gtm_balance {
+    uint32_t policy;
+    bool stepped, published;
+    struct policy_balance_rules rules;
+    struct policy_balance_result last;
+    struct policy_balance_endpoint *endpoints; /* of its pool */
+};
+
+/* A pool with spillover between its steps. */
+struct gtm_spill {
+    uint32_t pool;
+    size_t count; /* regions that the pool has endpoints in */
+    uint16_t *region_of;
+    struct policy_spill_region *regions;
+    struct policy_spill_rules rules;
+    uint64_t told; /* which of them were said to shed; bit n % 64 */
+};
+
 struct gtm_state_next {
     struct gtm_facts *facts;
     struct gtm_slot *slots;
@@ -68,6 +89,10 @@ struct gtm_state_next {
     struct gtm_address *addresses; /* [endpoint * 2 + family] */
     struct gtm_active *active;
     size_t active_count, active_cap;
+    struct gtm_balance *balances;
+    size_t balances_count, balances_cap;
+    struct gtm_spill *spills;
+    size_t spills_count, spills_cap;
     size_t drains; /* orders that drain gradually just now */
     struct gtm_touched touched;
 };
@@ -78,6 +103,7 @@ struct gtm_state {
     struct gtm_state_next *now; /* NULL before the first commit */
     struct gtm_touched none;    /* offered again after a failed flip */
     struct gtm_timer *flip_retry, *save_timer, *end_timer, *share_timer;
+    uint64_t balanced_ms;   /* the last step; monotonic */
     uint64_t share_wake_ms; /* when share_timer fires; monotonic, 0 = it does not */
     uint64_t changes;
 
@@ -110,6 +136,9 @@ void gtm_state__settle_pool(struct gtm_state *state, struct gtm_state_next *next
 /* A load report of a slot's endpoint. */
 void gtm_state__load(struct gtm_state *state, const struct gtm_slot *slot,
                      const struct health_load *load);
+
+int gtm_state__loads_prepared(struct gtm_state *state, struct gtm_state_next *next) GTM_MUST_CHECK;
+void gtm_state__loads_free(struct gtm_state_next *next);
 
 /* state_shares.c */
 /* The health of an address is now this: what that means for its share. */
