@@ -165,8 +165,7 @@ enum gtm_steer {
     GTM_STEER_COUNT
 };
 extern const char *const gtm_steer_words[GTM_STEER_COUNT];
-/* True when this build steers so; a name whose policy is not active yet is refused when it would
- * have to answer. */
+/* True when this build steers so: all that there are. */
 bool gtm_steer_active(enum gtm_steer steer);
 
 enum gtm_all_down {
