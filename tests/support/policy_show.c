@@ -44,6 +44,8 @@ const char *policy_show(const struct gtm_states *states, unsigned policy, enum g
                            env.intent->pools[member->pool].endpoints[member->endpoint].name,
                            member->weight);
         }
+        if (o->buckets_count > 0)
+            at += snprintf(out + at, sizeof(out) - (size_t)at, " in %zu", o->buckets_count);
     }
     policy_choice_fini(&choice);
     return out;
@@ -64,9 +66,13 @@ const char *policy_ranked(const struct gtm_intent *intent, unsigned part,
     int at = 0;
     policy_rank(intent, part, place, &list);
     out[0] = '\0';
-    for (unsigned i = 0; i < list.count; i++)
-        at += snprintf(out + at, sizeof(out) - (size_t)at, "%s%s", i ? " " : "",
-                       intent->regions[list.region[i]].name);
+    for (unsigned i = 0; i < list.count; i++) {
+        unsigned r = list.region[i] & ~POLICY_TARGET_BIT;
+        const char *name = list.region[i] & POLICY_TARGET_BIT
+                               ? intent->policies[policy_route_target(intent, part, r)].name
+                               : intent->regions[r].name;
+        at += snprintf(out + at, sizeof(out) - (size_t)at, "%s%s", i ? " " : "", name);
+    }
     return out;
 }
 

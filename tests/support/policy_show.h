@@ -8,13 +8,14 @@
 #include "policies/policy.h"
 
 /* "normal | 90% 1 of www-us:100 www-us2:50 | 10% 1 of …" for the class of a client at loc (NULL =
- * unknown) inside no routed network. Static storage. */
+ * unknown) inside no routed network; with " in 1024" behind a sticky option. Static storage. */
 const char *policy_show(const struct gtm_states *states, unsigned policy, enum gtm_family family,
                         const struct gtm_location *loc);
 /* The sentences of the same choice, each ended by a line break. Static storage. */
 const char *policy_said(const struct gtm_states *states, unsigned policy, enum gtm_family family,
                         const struct gtm_location *loc);
-/* The region list of one geographic part, names joined by spaces. Static storage. */
+/* The region list of one geographic part, names joined by spaces (a policy's, for a route to one).
+ * Static storage. */
 const char *policy_ranked(const struct gtm_intent *intent, unsigned part,
                           const struct policy_place *place);
 

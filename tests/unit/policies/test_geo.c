@@ -140,10 +140,52 @@ static void a_dead_routes_users_go_on(void **state)
     build_free(w.in);
 }
 
+/* Germans go to a policy of their own, over a pool of its own. */
+static void a_route_may_lead_to_a_policy(void **state)
+{
+    struct world w = world();
+    unsigned pool = build_pool(w.in, "de");
+    build_endpoint(w.in, pool, "x", w.eu, "192.0.2.9", NULL, 100);
+    build_endpoint(w.in, pool, "y", w.eu, "192.0.2.10", NULL, 300);
+    unsigned spare = build_pool(w.in, "spare");
+    build_endpoint(w.in, spare, "z", w.us, "192.0.2.11", NULL, 100);
+    unsigned own = build_policy(w.in, "own", GTM_STEER_MULTIVALUE, (int)pool);
+    struct gtm_route *route = &w.in->policies[w.policy].routes[1];
+    route->has_policy = true;
+    route->policy = own;
+    route->regions_count = 0;
+    struct gtm_location de = {.country = "DE"}, us = {.country = "US"};
+    struct gtm_states *s = gtm_states_new(w.in);
+    assert_int_equal(policy_check(w.in, w.policy, NULL), 0);
+    assert_int_equal(policy_route_target(w.in, w.policy, 0), own);
+    assert_int_equal(policy_route_target(w.in, w.policy, 1), -1);
+    assert_string_equal(ranked(&w, &de, -1), "own ap us eu");
+    assert_string_equal(policy_show(s, w.policy, 0, &de), "normal | 100% 1 of x:100 y:300");
+    assert_string_equal(policy_show(s, w.policy, 0, &us), "normal | 100% 1 of a:100");
+    assert_non_null(strstr(policy_said(s, w.policy, 0, &de), "the route leads to policy own"));
+    /* nothing of it serves: the default */
+    gtm_states_set_health(s, pool, 0, 0, GTM_HEALTH_DOWN, NULL);
+    gtm_states_set_health(s, pool, 1, 0, GTM_HEALTH_DOWN, NULL);
+    assert_string_equal(policy_show(s, w.policy, 0, &de), "normal | 100% 1 of a:100");
+    assert_non_null(strstr(policy_said(s, w.policy, 0, &de), "policy own has nothing usable"));
+    /* the pool is down, and the route's policy is not: better than what is down */
+    gtm_states_set_health(s, pool, 0, 0, GTM_HEALTH_UP, NULL);
+    for (unsigned e = 0; e < 3; e++)
+        gtm_states_set_health(s, 0, e, 0, GTM_HEALTH_DOWN, NULL);
+    assert_string_equal(policy_show(s, w.policy, 0, &us), "normal | 100% 1 of x:100");
+    /* unless there is a backup */
+    build_backup(w.in, w.policy, GTM_TARGET_POOL, spare);
+    assert_string_equal(policy_show(s, w.policy, 0, &us), "normal | 100% 1 of z:100");
+    assert_string_equal(policy_show(s, w.policy, 0, &de), "normal | 100% 1 of x:100");
+    gtm_states_free(s);
+    build_free(w.in);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_match_wins_then_default_then_the_rest),
+        cmocka_unit_test(a_route_may_lead_to_a_policy),
         cmocka_unit_test(all_conditions_of_a_route_must_hold),
         cmocka_unit_test(the_route_that_matched_is_named),
         cmocka_unit_test(another_routes_network_does_not_match),

@@ -55,6 +55,25 @@ static void shares_are_weights_over_their_sum(void **state)
     build_free(in);
 }
 
+static void an_endpoint_that_ramps_or_is_degraded_takes_less(void **state)
+{
+    struct gtm_intent *in = world();
+    in->pools[0].degraded_weight = 0.5;
+    build_target(in, SPLIT, GTM_TARGET_ENDPOINT, 0, 0, 50);
+    build_target(in, SPLIT, GTM_TARGET_ENDPOINT, 0, 1, 50);
+    struct gtm_states *s = gtm_states_new(in);
+    gtm_states_set_share(s, 0, 0, 0, 250, NULL);
+    assert_string_equal(policy_show(s, SPLIT, 0, NULL), "normal | 20% 1 of u:25 | 80% 1 of e:100");
+    gtm_states_set_share(s, 0, 0, 0, GTM_SHARE_FULL, NULL);
+    gtm_states_set_health(s, 0, 0, 0, GTM_HEALTH_DEGRADED, NULL);
+    assert_string_equal(policy_show(s, SPLIT, 0, NULL),
+                        "normal | 33.33% 1 of u:50 | 66.67% 1 of e:100");
+    gtm_states_set_share(s, 0, 0, 0, 0, NULL); /* held */
+    assert_string_equal(policy_show(s, SPLIT, 0, NULL), "normal | 100% 1 of e:100");
+    gtm_states_free(s);
+    build_free(in);
+}
+
 static void a_dead_target_hands_its_share_to_the_others(void **state)
 {
     struct gtm_intent *in = world();
@@ -194,6 +213,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shares_are_weights_over_their_sum),
+        cmocka_unit_test(an_endpoint_that_ramps_or_is_degraded_takes_less),
         cmocka_unit_test(a_dead_target_hands_its_share_to_the_others),
         cmocka_unit_test(an_inner_fail_open_waits_for_the_outer),
         cmocka_unit_test(a_family_that_a_target_never_had_is_no_reason_for_its_backup),
