@@ -158,7 +158,8 @@ static int choice_check(const struct dns_choice_spec *spec, struct sizes *ret,
 struct fill {
     struct dns__option *options;
     struct dns__alias *option_alias, *record_alias;
-    uint32_t *record_at; /* NULL for addresses */
+    unsigned fixed; /* octets of each rdata; 0: record_at says where records are */
+    uint32_t *record_at;
     uint16_t *buckets;
     uint8_t *records;
     size_t records_len;
@@ -172,9 +173,9 @@ static void fill_records(struct fill *f, const struct dns_choice_spec *spec,
     const uint8_t *rdata = o->rdata;
 
     for (size_t r = 0; r < o->count; r++) {
-        uint16_t len = f->record_at != NULL ? o->rdlens[r] : (uint16_t)fixed_rdlen(spec->type);
+        uint16_t len = f->fixed == 0 ? o->rdlens[r] : (uint16_t)f->fixed;
         uint8_t *rr = f->records + f->records_len;
-        if (f->record_at != NULL)
+        if (f->fixed == 0)
             f->record_at[first + r] = (uint32_t)f->records_len;
         dns_put16(rr, DNS_POINTER_QNAME);
         dns_put16(rr + 2, spec->type);
@@ -184,7 +185,7 @@ static void fill_records(struct fill *f, const struct dns_choice_spec *spec,
         memcpy(rr + DNS_RR_FIXED, rdata, len);
         rdata += len;
         f->records_len += DNS_RR_FIXED + len;
-        if (f->record_at != NULL)
+        if (f->fixed == 0)
             f->record_at[first + r + 1] = (uint32_t)f->records_len;
     }
 }
@@ -216,8 +217,8 @@ static void fill_option(struct fill *f, const struct dns_choice_spec *spec, size
 static struct dns_choice *choice_place(const struct dns_choice_spec *spec, const struct sizes *z,
                                        size_t n, struct fill *f)
 {
-    bool fixed = fixed_rdlen(spec->type) != 0;
-    size_t offsets = fixed || n == 0 ? 0 : z->records + 1;
+    f->fixed = fixed_rdlen(spec->type);
+    size_t offsets = f->fixed != 0 || n == 0 ? 0 : z->records + 1;
     struct dns_choice *c =
         gtm_calloc(1, sizeof(*c) + n * sizeof(struct dns__option) +
                           (n + z->records) * sizeof(struct dns__alias) +
@@ -228,22 +229,21 @@ static struct dns_choice *choice_place(const struct dns_choice_spec *spec, const
     f->options = (struct dns__option *)(void *)(c + 1);
     f->option_alias = (struct dns__alias *)(void *)(f->options + n);
     f->record_alias = f->option_alias + n;
-    uint32_t *record_at = (uint32_t *)(void *)(f->record_alias + z->records);
-    f->record_at = offsets != 0 ? record_at : NULL;
-    f->buckets = (uint16_t *)(void *)(record_at + offsets);
+    f->record_at = (uint32_t *)(void *)(f->record_alias + z->records);
+    f->buckets = (uint16_t *)(void *)(f->record_at + offsets);
     f->records = (uint8_t *)(f->buckets + z->buckets);
     *c = (struct dns_choice){
         .records = f->records,
-        .record_at = f->record_at,
+        .record_at = offsets != 0 ? f->record_at : NULL,
         .options = f->options,
         .option_alias = f->option_alias,
         .record_alias = f->record_alias,
         .options_count = (uint32_t)n,
-        .record_bytes = (uint16_t)(DNS_RR_FIXED + fixed_rdlen(spec->type)),
-        .form = (uint8_t)(spec->outcome == DNS_OUTCOME_NODATA         ? DNS__FORM_NODATA
-                          : spec->outcome == DNS_OUTCOME_SERVFAIL     ? DNS__FORM_SERVFAIL
-                          : fixed && z->buckets == 0 && !spec->sticky ? DNS__FORM_PLAIN
-                                                                      : DNS__FORM_OTHER),
+        .record_bytes = (uint16_t)(DNS_RR_FIXED + f->fixed),
+        .form = (uint8_t)(spec->outcome == DNS_OUTCOME_NODATA                 ? DNS__FORM_NODATA
+                          : spec->outcome == DNS_OUTCOME_SERVFAIL             ? DNS__FORM_SERVFAIL
+                          : f->fixed != 0 && z->buckets == 0 && !spec->sticky ? DNS__FORM_PLAIN
+                                                                              : DNS__FORM_OTHER),
         .sticky = spec->sticky || z->buckets > 0,
         .ede_code = spec->ede_code,
         .type = spec->type,

@@ -16,7 +16,6 @@
 #include "gtm/base/mem.h"
 #include "gtm/daemon/publish_int.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,15 +36,8 @@ struct walk {
     bool later;          /* which a transfer may mend */
 };
 
-static bool fail(struct walk *w, const char *fmt, ...) GTM_PRINTF(2, 3);
-static bool fail(struct walk *w, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(w->why, sizeof(w->why), fmt, ap);
-    va_end(ap);
-    return false;
-}
+/* Says why the walk ends; false. */
+#define FAIL(w, ...) (snprintf((w)->why, sizeof((w)->why), __VA_ARGS__), false)
 
 static const char *text_of(const uint8_t *name, char out[DNS_NAME_TEXT_MAX])
 {
@@ -76,7 +68,7 @@ static bool target_of(struct walk *w, int z, const struct gtm_dynamic_name *name
     size_t len = 0;
     dns_zone_info(w->work->out->zones[z].zone, &info);
     if (dns_name_parse(name->alias, strlen(name->alias), info.apex, target, &len, &err) != GTM_OK)
-        return fail(w, "%s", err.text);
+        return FAIL(w, "%s", err.text);
     dns_name_lower(target, w->name);
     return true;
 }
@@ -86,9 +78,9 @@ static bool no_loop(struct walk *w)
     char text[DNS_NAME_TEXT_MAX];
     for (unsigned i = 0; i < w->hops; i++)
         if (dns_name_equal(w->seen[i], w->name))
-            return fail(w, "%s leads back to itself", text_of(w->name, text));
+            return FAIL(w, "%s leads back to itself", text_of(w->name, text));
     if (w->hops == HOPS_MAX)
-        return fail(w, "more than %d names lead from one to the next", HOPS_MAX);
+        return FAIL(w, "more than %d names lead from one to the next", HOPS_MAX);
     memcpy(w->seen[w->hops++], w->name, sizeof(w->name));
     return true;
 }
@@ -122,7 +114,7 @@ static bool missing(struct walk *w)
     char text[DNS_NAME_TEXT_MAX], more[WHY_BYTES];
     const struct gtm_zone_conf *conf = &w->work->out->intent->zones[w->zone];
     w->later = conf->primaries_count > 0;
-    return fail(w, "there is no %s in zone %s%s", text_of(w->name, text), conf->name,
+    return FAIL(w, "there is no %s in zone %s%s", text_of(w->name, text), conf->name,
                 hint(w, more));
 }
 
@@ -136,7 +128,7 @@ static bool has_other_family(struct walk *w)
     if (found.what == DNS_ZONE_RECORDS || found.what == DNS_ZONE_DYNAMIC)
         return true;
     w->later = w->work->out->intent->zones[w->zone].primaries_count > 0;
-    return fail(w, "%s has neither A nor AAAA", text_of(w->name, text));
+    return FAIL(w, "%s has neither A nor AAAA", text_of(w->name, text));
 }
 
 static void least_ttl(struct walk *w, uint32_t ttl_s)
@@ -154,7 +146,7 @@ static bool step(struct walk *w, bool *ret_done)
         return false;
     w->zone = zone_of(c, w->name);
     if (w->zone < 0)
-        return fail(w, "%s is in no zone served here", text_of(w->name, text));
+        return FAIL(w, "%s is in no zone served here", text_of(w->name, text));
     const struct gtm__zone *zone = &c->zones[w->zone];
     dns_zone_look(zone->zone, w->name, w->alias->type, &w->found);
     switch (w->found.what) {
@@ -179,13 +171,13 @@ static bool step(struct walk *w, bool *ret_done)
         *ret_done = true;
         return has_other_family(w);
     case DNS_ZONE_DYNAMIC_CNAME:
-        return fail(w, "%s is a dynamic CNAME, which an alias cannot follow",
+        return FAIL(w, "%s is a dynamic CNAME, which an alias cannot follow",
                     text_of(w->name, text));
     case DNS_ZONE_DNAME:
-        return fail(w, "%s lies below a DNAME, which an alias cannot follow",
+        return FAIL(w, "%s lies below a DNAME, which an alias cannot follow",
                     text_of(w->name, text));
     case DNS_ZONE_DELEGATED:
-        return fail(w, "%s is delegated to other name servers", text_of(w->name, text));
+        return FAIL(w, "%s is delegated to other name servers", text_of(w->name, text));
     default:
         return missing(w);
     }
@@ -203,7 +195,7 @@ static int fixed_table(struct walk *w, const char *why, uint32_t *ret_table)
                                .kinds = 1u << dns_kind_of(type),
                                .ttl_s = w->ttl_s == UINT32_MAX ? 0 : w->ttl_s};
     if (count > DNS_STEER_RECORDS_MAX) {
-        fail(w, "%zu addresses, an alias can have %d", count, DNS_STEER_RECORDS_MAX);
+        (void)FAIL(w, "%zu addresses, an alias can have %d", count, DNS_STEER_RECORDS_MAX);
         return GTM_ELIMIT;
     }
     table.fixed = gtm_calloc(1, sizeof(*table.fixed) + bytes);
