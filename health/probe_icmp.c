@@ -140,7 +140,7 @@ static bool same_address(const struct sockaddr_storage *a, const struct sockaddr
 static void take_packet(const struct port *port, const uint8_t *packet, size_t len,
                         const struct sockaddr_storage *from)
 {
-    struct health_echo echo;
+    struct health_echo echo = {0};
     bool header = port->raw && port->family == AF_INET;
     enum health_echo_kind kind = health_echo_read(port->family, header, packet, len, &echo);
     struct run *run = kind == HEALTH_ECHO_OTHER ? NULL : find(port, &echo);
@@ -159,7 +159,7 @@ static bool take_error(const struct port *port)
     uint8_t packet[PACKET_MAX];
     struct iovec iov = {.iov_base = packet, .iov_len = sizeof(packet)};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-    struct health_echo echo;
+    struct health_echo echo = {0};
     ssize_t n = recvmsg(port->fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT);
     if (n < 0)
         return false;

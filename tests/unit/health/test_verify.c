@@ -213,6 +213,13 @@ static void good_ones_pass(void **state)
     assert_string_equal(world_report(&w, "name/https").evidence, "HTTP 200");
     assert_string_equal(world_report(&w, "name/tls").evidence, "TLSv1.3 handshake");
     assert_string_equal(world_report(&w, "tls12/tls").evidence, "TLSv1.2 handshake");
+    for (int tls = 0; tls < 2; tls++) { /* when it ends is told, to the minute */
+        struct health_report r = world_report(&w, tls ? "name/tls" : "name/https");
+        int64_t left_ms = r.cert_expires_wall_ms - gtm_wall_ms(gtm_clock_system());
+        assert_true(left_ms > 30 * 86400000ll - 120000 && left_ms <= 30 * 86400000ll);
+    }
+    assert_true(world_report(&w, "insecure/tls").cert_expires_wall_ms <
+                gtm_wall_ms(gtm_clock_system()));
     assert_string_equal(tls_server_name(s[0]), "www.example.com");
     assert_string_equal(tls_server_name(s[1]), "");
     assert_string_equal(tls_server_name(s[2]), "www.example.com");
