@@ -238,6 +238,9 @@ static void mark_good(struct gtm_states *states, size_t pool, enum gtm_family fa
         return;
     struct cell *cells = &states->cells[states->first[pool]];
     for (e = 0; e < count; e++) {
+        const struct gtm_endpoint *ep = &states->intent->pools[pool].endpoints[e];
+        if (family == GTM_FAMILY_ANY && (ep->has_v4 || ep->has_v6))
+            continue; /* its marks are those of its families */
         unsigned bit = gtm_states_serves(states, pool, e, family) ? 1u << family : 0;
         cells[e].good = (uint8_t)((cells[e].good & ~(1u << family)) | bit);
     }
