@@ -95,29 +95,86 @@ static struct dns_steer *world_steer(void)
     return steer;
 }
 
+/* Records of every length: targets in the zone, out of it, and back at another dynamic name. */
+static struct dns_choice *odd_choice(enum dns_kind kind, int form)
+{
+    static const uint8_t rdata[] = "\3www\7example\3com\0\1x\3org\0\2cn\7example\3com";
+    static const uint16_t names[] = {17, 7, 16}, addresses[] = {4, 4, 4}, whole[] = {30, 5, 5};
+    static const uint16_t buckets[8] = {0, 1, 2, 2, 1, 0, 0, 1};
+    static const uint32_t weights[3] = {1, 0, 7};
+    struct gtm_error err = {0};
+    struct dns_option_spec options[2] = {
+        {.weight = 3, .answers = form == 1 ? 2 : 3, .rdata = rdata, .count = 3},
+        {.weight = 1, .answers = 2, .rdata = rdata, .weights = weights, .count = 3}};
+    for (int i = 0; i < 2; i++) {
+        options[i].rdlens = kind == DNS_KIND_A ? addresses : kind == DNS_KIND_CNAME ? names : whole;
+        options[i].buckets = form == 2 ? buckets : NULL;
+        options[i].buckets_count = form == 2 ? 8 : 0;
+    }
+    struct dns_choice_spec spec = {.type = dns_kind_type(kind),
+                                   .ttl_s = 20,
+                                   .outcome = form == 3 ? DNS_OUTCOME_SERVFAIL : DNS_OUTCOME_ANSWER,
+                                   .options = options,
+                                   .options_count = 2,
+                                   .sticky = form == 3};
+    struct dns_choice *c = dns_choice_new(&spec, &err);
+    need(c, err.text);
+    return c;
+}
+
+/* One class by chance, one with several answers, one sticky, one without an answer. */
+static struct dns_steer *odd_steer(void)
+{
+    static const uint16_t slots[4] = {0, 1, 2, 3};
+    struct gtm_error err = {0};
+    struct dns_classmap *map = world_map();
+    struct dns_picks *picks = dns_picks_new(slots, 4, &err);
+    struct dns_choice *choices[DNS_KINDS][4];
+    struct dns_steer_kind kinds[DNS_KINDS] = {{0}};
+
+    for (int k = 0; k < DNS_KINDS; k++) {
+        for (int f = 0; f < 4 && k != DNS_KIND_AAAA; f++)
+            choices[k][f] = odd_choice((enum dns_kind)k, f);
+        if (k != DNS_KIND_AAAA)
+            kinds[k] = (struct dns_steer_kind){picks, choices[k], 4};
+    }
+    struct dns_steer *steer = dns_steer_new(map, kinds, &err);
+    need(steer, err.text);
+    for (int k = 0; k < DNS_KINDS; k++)
+        for (int f = 0; f < 4 && k != DNS_KIND_AAAA; f++)
+            dns_choice_unref(choices[k][f]);
+    dns_picks_unref(picks);
+    dns_classmap_unref(map);
+    return steer;
+}
+
 struct dns_view *dns_world(void)
 {
-    static const uint16_t types[] = {DNS_TYPE_A, DNS_TYPE_AAAA};
-    static const struct dns_zone_dynamic names[] = {{"www", types, 2, 0, NULL, 0, 0},
-                                                    {"*.dyn", types, 2, 0, NULL, 0, 0},
-                                                    {"mail", types, 1, 0, NULL, 0, 0}};
+    static const uint16_t types[] = {DNS_TYPE_A, DNS_TYPE_AAAA}, cname[] = {DNS_TYPE_CNAME};
+    static const uint16_t others[] = {DNS_TYPE_A, DNS_TYPE_SRV, DNS_TYPE_HTTPS, DNS_TYPE_SVCB};
+    static const struct dns_zone_dynamic names[] = {
+        {"www", types, 2, 0, NULL, 0, 0},     {"*.dyn", types, 2, 0, NULL, 0, 0},
+        {"mail", types, 1, 0, NULL, 0, 0},    {"cn", cname, 1, 1, NULL, 0, 0},
+        {"*.cw", cname, 1, 1, NULL, 0, 0},    {"st", others, 4, 1, NULL, 0, 0},
+        {"none", types + 1, 1, 1, NULL, 0, 0}};
     struct dns_zone_spec spec = {.origin = "example.com",
                                  .path = "world.zone",
                                  .dynamics = names,
-                                 .dynamics_count = 3,
-                                 .slot_count = 1};
+                                 .dynamics_count = sizeof(names) / sizeof(names[0]),
+                                 .slot_count = 2};
     struct gtm_diags diags = {0};
     struct gtm_error err = {0};
     struct dns_zone *zone = dns_zone_load_text(&spec, zone_text, strlen(zone_text), &diags);
     gtm_diags_print(&diags, stderr);
     gtm_diags_fini(&diags);
     need(zone, "zone");
-    struct dns_steer *steer = world_steer();
-    struct dns_view_zone vz = {.zone = zone, .slots = &steer};
+    struct dns_steer *steers[2] = {world_steer(), odd_steer()};
+    struct dns_view_zone vz = {.zone = zone, .slots = steers};
     struct dns_view *view = dns_view_new(&vz, 1, NULL, 1, &err);
     need(view, "view");
     dns_zone_unref(zone);
-    dns_steer_unref(steer);
+    dns_steer_unref(steers[0]);
+    dns_steer_unref(steers[1]);
     return view;
 }
 
