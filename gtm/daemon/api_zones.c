@@ -8,6 +8,7 @@
 #include "gtm/base/map.h"
 #include "gtm/base/mem.h"
 #include "gtm/daemon/api_handlers.h"
+#include "gtm/daemon/api_objects.h"
 #include "gtm/daemon/daemon.h"
 #include "gtm/model/intent_later.h"
 
@@ -58,9 +59,36 @@ static void add_name(struct gtm_json *list, const struct gtm_intent *intent,
         gtm_json_add_null(one, "ttl_seconds");
 }
 
+/* What is known of a zone's copy when it was asked for; error is the job's. */
+struct copy {
+    bool secondary;
+    struct gtm_secondary_status status;
+    char *error;
+};
+
+static void add_copy(struct gtm_json *one, const struct copy *copy)
+{
+    const struct gtm_secondary_status *s = &copy->status;
+    gtm_json_add_str(one, "role", copy->secondary ? "secondary" : "primary");
+    gtm_json_add_str(one, "state",
+                     !copy->secondary ? "serving"
+                     : !s->loaded     ? "waiting"
+                     : s->expired     ? "expired"
+                                      : "serving");
+    if (!copy->secondary)
+        return;
+    gtm_json_add_bool(one, "transferring", s->transferring);
+    gtm_api_add_time(one, "refreshed", s->refreshed_ms);
+    gtm_api_add_time(one, "next_refresh", s->next_ms);
+    gtm_api_add_time(one, "expires", s->expires_ms);
+    gtm_json_add_i64(one, "transfers", (int64_t)s->transfers);
+    gtm_json_add_i64(one, "failures", (int64_t)s->failures);
+    gtm_json_add_str(one, "last_error", copy->error);
+}
+
 static struct gtm_json *zone_json(const struct gtm_intent *intent,
                                   const struct gtm_compiled *compiled, size_t index,
-                                  bool with_names)
+                                  const struct copy *copy, bool with_names)
 {
     const struct gtm_zone_conf *conf = &intent->zones[index];
     struct dns_zone *zone = compiled ? gtm_compiled_zone(compiled, index) : NULL;
@@ -75,6 +103,7 @@ static struct gtm_json *zone_json(const struct gtm_intent *intent,
     gtm_json_add_i64(one, "records", (int64_t)info.records);
     gtm_json_add_i64(one, "dynamics", (int64_t)info.dynamics);
     gtm_json_add_i64(one, "bytes", (int64_t)info.bytes);
+    add_copy(one, copy);
     if (with_names) {
         struct gtm_json *names = gtm_json_add_array(one, "dynamic_names");
         for (size_t n = 0; n < conf->names_count; n++)
@@ -87,7 +116,8 @@ struct zones_job {
     struct gtm_intent *intent;
     struct gtm_compiled *compiled;
     uint64_t revision;
-    int zone; /* -1 = all */
+    int zone;            /* -1 = all */
+    struct copy *copies; /* by zone */
     /* records */
     bool by_name;
     uint8_t name[DNS_NAME_MAX];
@@ -97,6 +127,9 @@ struct zones_job {
 static void zones_fini(void *arg)
 {
     struct zones_job *job = arg;
+    for (size_t z = 0; job->copies && z < job->intent->zones_count; z++)
+        gtm_free(job->copies[z].error);
+    gtm_free(job->copies);
     gtm_intent_unref(job->intent);
     gtm_compiled_unref(job->compiled);
     gtm_free(job);
@@ -114,6 +147,17 @@ static struct zones_job *zones_job(struct gtm_api_req *req, int zone)
     job->compiled = d->compiled ? gtm_compiled_ref(d->compiled) : NULL;
     job->revision = gtmd_revision(d);
     job->zone = zone;
+    job->copies = gtm_calloc(job->intent->zones_count + 1, sizeof(*job->copies));
+    for (size_t z = 0; job->copies && z < job->intent->zones_count; z++) {
+        struct copy *copy = &job->copies[z];
+        copy->secondary = gtm_secondary_status(d->secondary, z, &copy->status);
+        copy->error = copy->secondary && copy->status.error ? gtm_strdup(copy->status.error) : NULL;
+    }
+    if (!job->copies) {
+        zones_fini(job);
+        gtm_api_problem(req, 500, "internal", "out of memory");
+        return NULL;
+    }
     return job;
 }
 
@@ -122,10 +166,11 @@ static struct gtm_json *zones_build(void *arg)
     struct zones_job *job = arg;
     if (job->zone >= 0)
         return gtm_api_item_root("Zone", job->revision,
-                                 zone_json(job->intent, job->compiled, (size_t)job->zone, true));
+                                 zone_json(job->intent, job->compiled, (size_t)job->zone,
+                                           &job->copies[job->zone], true));
     struct gtm_json *items = gtm_json_array();
     for (size_t z = 0; z < job->intent->zones_count; z++)
-        gtm_json_append(items, zone_json(job->intent, job->compiled, z, false));
+        gtm_json_append(items, zone_json(job->intent, job->compiled, z, &job->copies[z], false));
     return gtm_api_list_root("ZoneList", job->revision, items);
 }
 

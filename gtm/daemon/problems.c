@@ -223,6 +223,42 @@ static void check_saving(struct collector *c, const struct gtmd *d)
             "orders and last healths are in force, but a restart would forget them: %s", why);
 }
 
+/* Zone files that changed and are wrong by themselves, and copies whose primaries do not answer. */
+static void check_zones(struct collector *c, const struct gtmd *d)
+{
+    for (size_t z = 0; z < d->intent->zones_count; z++) {
+        bool warning = false;
+        int64_t since_ms = 0;
+        char subject[300];
+        struct gtm_secondary_status copy;
+        const char *why = gtm_reload_zone_error(d->reload, z, &warning, &since_ms);
+        snprintf(subject, sizeof(subject), "zone/%s", d->intent->zones[z].name);
+        if (why && warning)
+            add(c,
+                &(struct finding){WARNING, "ZoneSerial", subject,
+                                  "raise the serial of the SOA with every change", since_ms},
+                "%s", why);
+        else if (why)
+            add(c,
+                &(struct finding){WARNING, "ZoneFileWrong", subject,
+                                  "the zone loaded last stays; a repaired file is loaded by itself",
+                                  since_ms},
+                "%s", why);
+        if (!gtm_secondary_status(d->secondary, z, &copy) || !copy.failed_ms)
+            continue;
+        bool dead = copy.expired || !copy.loaded;
+        add(c,
+            &(struct finding){dead ? CRITICAL : WARNING,
+                              copy.expired   ? "ZoneExpired"
+                              : !copy.loaded ? "ZoneNotTransferred"
+                                             : "ZoneRefreshFailed",
+                              subject, "gtmctl zone show says when the primaries are asked again",
+                              copy.failed_ms},
+            "%s%s", dead ? "it answers SERVFAIL: " : "",
+            copy.error ? copy.error : "no primary has answered");
+    }
+}
+
 struct gtm_json *gtm_problems(const struct gtmd *d, struct gtm_problem_counts *ret_counts)
 {
     struct collector c = {0};
@@ -232,6 +268,7 @@ struct gtm_json *gtm_problems(const struct gtmd *d, struct gtm_problem_counts *r
     check_config(&c, d);
     check_geo(&c, d);
     check_saving(&c, d);
+    check_zones(&c, d);
     check_regions(&c, facts);
     for (size_t p = 0; p < facts->intent->pools_count; p++) {
         check_panic(&c, facts, p);
