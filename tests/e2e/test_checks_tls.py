@@ -2,6 +2,7 @@
 """https and tls checks of a real nginx: HTTP/1.1 and 2, names, client certificates, every wrong kind of certificate,
 and what a reload makes of changed files."""
 import contextlib
+import os
 import pathlib
 import signal
 import subprocess
@@ -133,6 +134,21 @@ def test_versions_names_and_clients(pki):
     assert ("HTTP/2.0", "www.example.com", "www.example.com") in seen
     assert ("HTTP/1.1", "www.example.com", "www.example.com") in seen
     assert ("HTTP/2.0", SERVER, "-") in seen, "h2c, by the address"
+
+
+def test_ipv6(pki):
+    """By the address alone, and by a name at the address."""
+    pki.make("six", SAN + ",IP:::1")
+    port = 20000 + os.getpid() % 10000  # ::1 is not this process's own
+    checks = {"address": (port, f"kind: https, tls: {{ca: {pki.path}}}"), "name": (port, tls(pki)),
+              "tls": (port, tls(pki, "tls")), "wrong": (port, tls(pki, name="web.example.com")),
+              "ping": (0, "kind: icmp")}
+    with nginx([server(pki, port, "six").replace(SERVER, "[::1]")]) as (access, _):
+        with gtmd(checks_intent(checks, {k: "::1" for k in checks})) as node:
+            expect_told(node, {"address": ("up", "HTTP 200"), "name": ("up", "HTTP 200"), "tls": ("up", "TLSv1."),
+                               "wrong": ("down", "the certificate is for www.example.com, ::1, wanted web")})
+            wait_for(lambda: told(node)["ping"][1] == "echo reply" or "CAP_NET_RAW" in told(node)["ping"][1], "ICMPv6")
+        assert {line.split()[2] for line in access.read_text().splitlines()} == {"www.example.com", "-"}
 
 
 def test_changed_files_are_seen_by_a_reload(pki):

@@ -96,16 +96,17 @@ def listens(addr, port):
         return s.connect_ex((addr, port)) == 0
 
 
-def checks_intent(checks):
-    """checks: {name: (port, the monitor's other members)}: a pool of that name with one endpoint each."""
+def checks_intent(checks, at=None):
+    """checks: {name: (port, the monitor's other members)}: a pool of that name with one endpoint each. at: {name: its
+    address}, where it is not the usual one."""
     lines = ["regions:", "  - {name: us-east, location: [38.9, -77.0]}", "monitors:"]
     for name, (port, members) in checks.items():
-        at = f"port: {port}, " if port else ""
-        lines.append(f"  - {{name: {name}, {at}interval: 1s, timeout: 2s, rise: 1, {members}}}")
+        where = f"port: {port}, " if port else ""
+        lines.append(f"  - {{name: {name}, {where}interval: 1s, timeout: 2s, rise: 1, {members}}}")
     lines.append("pools:")
     for name in checks:
         lines.append(f"  - {{name: {name}, monitors: [{name}], endpoints: "
-                     f"[{{name: {name}, region: us-east, addresses: [\"{address(11)}\"]}}]}}")
+                     f"[{{name: {name}, region: us-east, addresses: [\"{(at or {}).get(name, address(11))}\"]}}]}}")
     return "\n".join(lines) + "\n"
 
 
