@@ -16,11 +16,11 @@ bool policy__endpoint_at(const struct policy_env *env, unsigned pool, unsigned e
     const struct gtm_endpoint *ep = &env->intent->pools[pool].endpoints[endpoint];
     if (!gtm_endpoint_has(ep, env->family))
         return false;
+    if (level == POLICY_LEVEL_SERVING)
+        return gtm_states_serves(env->states, pool, endpoint, env->family);
     struct gtm_endpoint_state state =
         gtm_states_effective(env->states, pool, endpoint, env->family);
     switch (level) {
-    case POLICY_LEVEL_SERVING:
-        return gtm_states_serves(env->states, pool, endpoint, env->family);
     case POLICY_LEVEL_HELD:
         return gtm_endpoint_serves(state);
     case POLICY_LEVEL_LAST_GOOD:

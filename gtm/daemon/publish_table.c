@@ -119,7 +119,8 @@ static int choose(struct build *b, size_t slot, struct gtm_error *err)
         s->choice.mode = POLICY_INACTIVE;
         s->choice.options_count = s->choice.members_count = 0;
     }
-    set_reason(b);
+    if (s->choice.mode == POLICY_FAIL_CLOSED || s->choice.mode == POLICY_INACTIVE)
+        set_reason(b); /* of SERVFAIL */
     if (rc == GTM_OK)
         rc = gtm__spec_write(&b->spec);
     if (rc != GTM_OK)
