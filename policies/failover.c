@@ -80,15 +80,14 @@ void policy_path(const struct gtm_intent *intent, unsigned part, const struct po
 }
 
 void policy__look_part(const struct policy_env *env, unsigned part, enum policy__level level,
-                       struct policy_part_look *ret)
+                       struct policy_part_look *ret, struct policy_usable *ret_usable)
 {
     unsigned pool = env->intent->policies[part].pool;
-    struct policy_usable u;
     *ret = (struct policy_part_look){.targets = {0}};
-    policy__pool_usable(env, pool, level, &u);
+    policy__pool_usable(env, pool, level, ret_usable);
     bool sheds = level == POLICY_LEVEL_SERVING && gtm_states_sheds(env->states, pool) > 0;
-    for (size_t e = 0; e < u.count; e++) {
-        unsigned r = env->intent->pools[pool].endpoints[u.endpoints[e]].region;
+    for (size_t e = 0; e < ret_usable->count; e++) {
+        unsigned r = env->intent->pools[pool].endpoints[ret_usable->endpoints[e]].region;
         uint64_t bit = UINT64_C(1) << (r % 64);
         if (ret->usable.bits[r / 64] & bit)
             continue;
@@ -123,13 +122,11 @@ static void say_regions(const struct policy__walk *walk, unsigned policy,
 
 /* One option for each region of the path. */
 static void from_path(struct policy__walk *walk, unsigned policy, const struct policy_path *path,
-                      double share)
+                      const struct policy_usable *u, double share)
 {
     const struct gtm_intent *intent = walk->env->intent;
     const struct gtm_policy *p = &intent->policies[policy];
     const struct gtm_pool *pool = &intent->pools[p->pool];
-    struct policy_usable u;
-    policy__pool_usable(walk->env, p->pool, walk->level, &u);
     for (unsigned k = 0; k < path->count; k++) {
         unsigned region = path->step[k];
         unsigned shed =
@@ -145,9 +142,9 @@ static void from_path(struct policy__walk *walk, unsigned policy, const struct p
         policy__say(walk->env, "region %s answers for pool %s", intent->regions[region].name,
                     pool->name);
         policy__option(walk, stay, p->answers);
-        for (size_t i = 0; i < u.count; i++)
-            if (pool->endpoints[u.endpoints[i]].region == region)
-                policy__member(walk, policy, p->pool, u.endpoints[i], u.standby);
+        for (size_t i = 0; i < u->count; i++)
+            if (pool->endpoints[u->endpoints[i]].region == region)
+                policy__member(walk, policy, p->pool, u->endpoints[i], u->standby);
     }
 }
 
@@ -186,7 +183,8 @@ void policy__from_region(struct policy__walk *walk, unsigned policy,
     struct policy_regions order = {.count = 0};
     struct policy_part_look look;
     struct policy_path path;
-    policy__look_part(walk->env, policy, walk->level, &look);
+    struct policy_usable usable;
+    policy__look_part(walk->env, policy, walk->level, &look, &usable);
     if (!list) {
         struct policy_regionset here;
         policy__pool_regions(&intent->pools[p->pool], &here);
@@ -203,7 +201,7 @@ void policy__from_region(struct policy__walk *walk, unsigned policy,
     policy__say_skipped(walk->env, p->pool, walk->level);
     say_regions(walk, policy, list, path.count > 0 ? path.step[0] : -1);
     if (path.count > 0)
-        from_path(walk, policy, &path, share);
+        from_path(walk, policy, &path, &usable, share);
     else
         from_elsewhere(walk, policy, &look, share);
 }

@@ -157,9 +157,10 @@ void policy_look(const struct policy_env *env, unsigned policy, const struct pol
                  struct policy_look *ret)
 {
     enum policy__level level = policy__decide(env, policy, &ret->mode);
+    struct policy_usable usable;
     for (size_t i = 0; i < parts->count; i++) {
         if (ret->mode <= POLICY_FAIL_OPEN)
-            policy__look_part(env, parts->policy[i], level, &ret->part[i]);
+            policy__look_part(env, parts->policy[i], level, &ret->part[i], &usable);
         else
             ret->part[i] = (struct policy_part_look){.targets = {0}};
     }

@@ -44,9 +44,9 @@ bool policy__any(const struct policy_env *env, unsigned policy, enum policy__lev
 bool policy__target_any(const struct policy_env *env, const struct gtm_target *target,
                         enum policy__level level);
 
-/* What the part can answer with at the level. */
+/* What the part can answer with at the level; its endpoints, too. */
 void policy__look_part(const struct policy_env *env, unsigned part, enum policy__level level,
-                       struct policy_part_look *ret);
+                       struct policy_part_look *ret, struct policy_usable *ret_usable);
 /* The distinct policies that the routes of a geo policy lead to, as they are first met (none of
  * another steer); *ret_more when there are more than that. Returns how many. */
 unsigned policy__route_targets(const struct gtm_policy *policy, unsigned out[POLICY_TARGETS_MAX],

@@ -62,7 +62,8 @@ static struct gtm_states *alloc_states(const struct gtm_intent *intent)
     s->pool_admin = gtm_calloc(intent->pools_count, 1);
     s->region_admin = gtm_calloc(intent->regions_count, 1);
     s->sheds = gtm_calloc(intent->pools_count, sizeof(*s->sheds));
-    s->balance = gtm_calloc(intent->policies_count, sizeof(*s->balance));
+    s->balances = intent->policies_count;
+    s->balance = gtm_calloc(s->balances, sizeof(*s->balance));
     if (!s->first || !s->cells || !s->pool_admin || !s->region_admin || !s->sheds || !s->balance) {
         gtm_states_free(s);
         return NULL;
@@ -91,7 +92,7 @@ struct gtm_states *gtm_states_clone(const struct gtm_states *states)
     memcpy(s->pool_admin, states->pool_admin, intent->pools_count);
     memcpy(s->region_admin, states->region_admin, intent->regions_count);
     memcpy(s->sheds, states->sheds, intent->pools_count * sizeof(*s->sheds));
-    for (size_t p = 0; p < intent->policies_count; p++) {
+    for (size_t p = 0; p < states->balances; p++) {
         const uint32_t *weights = states->balance[p];
         if (!weights)
             continue;
@@ -113,7 +114,7 @@ void gtm_states_free(struct gtm_states *states)
     gtm_free(states->pool_admin);
     gtm_free(states->region_admin);
     gtm_free(states->sheds);
-    for (size_t p = 0; states->balance && p < states->intent->policies_count; p++)
+    for (size_t p = 0; states->balance && p < states->balances; p++)
         gtm_free(states->balance[p]);
     gtm_free(states->balance);
     gtm_intent_unref(states->intent);
@@ -156,13 +157,14 @@ static enum gtm_health health_of(const struct gtm_states *states, size_t pool, s
 struct gtm_endpoint_state gtm_states_effective(const struct gtm_states *states, size_t pool,
                                                size_t endpoint, enum gtm_family family)
 {
-    struct gtm_endpoint_state s = gtm_states_get(states, pool, endpoint, family);
-    if (family > GTM_FAMILY_ANY || !gtm__cell_at(states, pool, endpoint))
-        return s;
+    const struct cell *c = gtm__cell_at(states, pool, endpoint);
+    if (family > GTM_FAMILY_ANY || !c)
+        return gtm_states_get(states, pool, endpoint, family);
     unsigned region = states->intent->pools[pool].endpoints[endpoint].region;
-    enum gtm_admin around =
-        merge(states->pool_admin[pool], gtm_states_region_admin(states, region));
-    return (struct gtm_endpoint_state){s.health, merge(s.admin, around)};
+    enum gtm_admin around = merge(states->pool_admin[pool], states->region_admin[region]);
+    enum gtm_health health = family < GTM_FAMILY_COUNT ? (enum gtm_health)c->health[family]
+                                                       : health_of(states, pool, endpoint, family);
+    return (struct gtm_endpoint_state){health, merge((enum gtm_admin)c->admin, around)};
 }
 
 struct gtm_endpoint_state gtm_states_get(const struct gtm_states *states, size_t pool,
@@ -204,9 +206,15 @@ unsigned gtm_states_share(const struct gtm_states *states, size_t pool, size_t e
 bool gtm_states_serves(const struct gtm_states *states, size_t pool, size_t endpoint,
                        enum gtm_family family)
 {
-    if (family > GTM_FAMILY_ANY || !gtm__cell_at(states, pool, endpoint))
+    const struct cell *c = gtm__cell_at(states, pool, endpoint);
+    if (family > GTM_FAMILY_ANY || !c)
         return false;
     const struct gtm_endpoint *ep = &states->intent->pools[pool].endpoints[endpoint];
+    if (family < GTM_FAMILY_COUNT) { /* the usual question, asked for every endpoint at a flip */
+        struct gtm_endpoint_state state = gtm_states_effective(states, pool, endpoint, family);
+        return gtm_endpoint_has(ep, family) && gtm_endpoint_serves(state) &&
+               (state.admin == GTM_ADMIN_UP || c->share[family] > 0);
+    }
     if (family == GTM_FAMILY_ANY && (ep->has_v4 || ep->has_v6))
         return gtm_states_serves(states, pool, endpoint, GTM_FAMILY_V4) ||
                gtm_states_serves(states, pool, endpoint, GTM_FAMILY_V6);
@@ -406,7 +414,7 @@ int gtm_states_set_balance(struct gtm_states *states, size_t policy, const uint3
                            size_t count, struct gtm_touched *touched)
 {
     const struct gtm_intent *intent = states->intent;
-    if (policy >= intent->policies_count || !intent->policies[policy].has_pool)
+    if (policy >= states->balances || !intent->policies[policy].has_pool)
         return GTM_EINVAL;
     if (weights && count != gtm__balance_count(intent, policy))
         return GTM_EINVAL;
@@ -426,7 +434,7 @@ int gtm_states_set_balance(struct gtm_states *states, size_t policy, const uint3
 
 const uint32_t *gtm_states_balance(const struct gtm_states *states, size_t policy)
 {
-    return policy < states->intent->policies_count ? states->balance[policy] : NULL;
+    return policy < states->balances ? states->balance[policy] : NULL;
 }
 
 uint32_t gtm_states_weight(const struct gtm_states *states, size_t policy, size_t pool,

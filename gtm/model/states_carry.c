@@ -113,7 +113,7 @@ void gtm_states_carry(struct gtm_states *states, const struct gtm_states *from)
                 carry_endpoint(states, from, (const size_t[4]){(size_t)at, (size_t)to, p, e});
         }
     }
-    for (size_t p = 0; p < was->policies_count; p++) {
+    for (size_t p = 0; p < from->balances; p++) {
         int at = from->balance[p] ? gtm_intent_policy(now, was->policies[p].name) : -1;
         if (at >= 0)
             carry_balance(states, (size_t)at, from, p);

@@ -24,6 +24,7 @@ struct gtm_states {
     uint8_t *pool_admin, *region_admin;
     uint16_t *sheds;    /* by pool: regions with a shed */
     uint32_t **balance; /* by policy, NULL = the configured weights */
+    size_t balances;    /* policies */
 };
 
 /* NULL when there is no such endpoint. */

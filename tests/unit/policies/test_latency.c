@@ -117,18 +117,20 @@ static void times_are_found_for_explaining(void **state)
 {
     struct world *w = *state;
     unsigned region;
-    double ms;
+    double ms = 0;
     parse(w, "10.0.0.0/8 ap 10\n10.1.0.0/16 us 7\n10.1.0.0/16 eu 5\n2001:db8::/32 us 3\n");
     static const uint8_t inside[16] = {10, 1, 2, 3}, wide[16] = {10, 200}, out[16] = {11};
     int64_t at = policy_latency_find(w->table, 4, inside, 32);
-    assert_true(at >= 0 && policy_latency_time(w->table, (size_t)at, 0, &region, &ms));
+    assert_true(at >= 0);
+    assert_true(policy_latency_time(w->table, (size_t)at, 0, &region, &ms));
     assert_int_equal(region, 1);
     assert_true(ms > 4.9 && ms < 5.1);
     assert_true(policy_latency_time(w->table, (size_t)at, 1, &region, &ms));
     assert_int_equal(region, 0);
     assert_false(policy_latency_time(w->table, (size_t)at, 2, &region, &ms));
     at = policy_latency_find(w->table, 4, inside, 8); /* the client only said so much */
-    assert_true(at >= 0 && policy_latency_time(w->table, (size_t)at, 0, &region, &ms));
+    assert_true(at >= 0);
+    assert_true(policy_latency_time(w->table, (size_t)at, 0, &region, &ms));
     assert_int_equal(region, 2);
     assert_true(policy_latency_find(w->table, 4, wide, 32) == at);
     assert_int_equal(policy_latency_find(w->table, 4, out, 32), -1);
