@@ -297,7 +297,7 @@ static void test_form(void **state)
     memcpy(buf + len, "\0\0\x29\4\xd0\0\0\0\0\0\0", 11); /* an OPT behind it */
     assert_int_equal(check(&t, k, buf, len + 11, T), DNS_TSIG_FORMERR);
     assert_int_equal(check(&t, k, buf, len, T), DNS_TSIG_FORMERR); /* one counted, not there */
-    dns_put16(buf + 10, 1); /* octets behind it */
+    dns_put16(buf + 10, 1);                                        /* octets behind it */
     assert_int_equal(check(&t, k, buf, len + 1, T), DNS_TSIG_FORMERR);
     dns_put16(buf + 10, 0);
     dns_put16(buf + 8, 1); /* in another section */
