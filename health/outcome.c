@@ -5,6 +5,7 @@
 #include "health/outcome.h"
 
 #include "gtm/base/mem.h"
+#include "gtm/base/utf8.h"
 #include "health/spec.h"
 
 #include <errno.h>
@@ -182,12 +183,22 @@ static void reset_text(const struct health_outcome *o, char *out)
              o->phase <= HEALTH_PHASE_ANSWER ? "without an answer" : "before the answer's end");
 }
 
-/* What is expected of a server may hold line breaks and the like. */
+/* What is expected of a server, and what it says, may hold line breaks, control characters of a
+ * terminal (ISO 6429: also U+0080 to U+009F), no UTF-8 at all, or be cut within a character. */
 static const char *make_printable(char *text)
 {
-    for (char *p = text; *p; p++)
-        if ((unsigned char)*p < ' ' || *p == 0x7f)
-            *p = '.';
+    size_t left = strlen(text);
+    for (char *p = text; left > 0;) {
+        size_t n = gtm_utf8_len(p, left);
+        bool control = n == 1 ? (unsigned char)*p < ' ' || *p == 0x7f
+                              : n == 2 && (unsigned char)p[0] == 0xc2 && (unsigned char)p[1] < 0xa0;
+        bool bad = n == 0;
+        n += bad;
+        if (bad || control)
+            memset(p, '.', n);
+        p += n;
+        left -= n;
+    }
     return text;
 }
 

@@ -131,6 +131,35 @@ static void sentences_say_what_was_wanted(void **state)
     health_spec_free(spec);
 }
 
+/* Whatever a server says, evidence is UTF-8 that no terminal obeys. */
+static void sentences_are_fit_to_print(void **state)
+{
+    static const char *const rows[][2] = {
+        {"a\nb\x1b[2J\x7f", "a.b.[2J."},
+        {"caf\xc3\xa9 \xe2\x82\xac", "caf\xc3\xa9 \xe2\x82\xac"},
+        {"\xff\xc3(\xed\xa0\x80\xc0\x80", "..(....."},
+        {"\xc2\x9b"
+         "2J\xc2\xa0",
+         "..2J\xc2\xa0"},
+    };
+    struct gtm_monitor m = monitor_of();
+    struct health_spec *spec = spec_of(&m);
+    char out[HEALTH_EVIDENCE_BYTES];
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct health_outcome o = {.result = HEALTH_RESULT_ANSWER, .text = (char *)rows[i][0]};
+        assert_string_equal(health_outcome_text(&o, spec, out), rows[i][1]);
+    }
+    char longest[400]; /* the cut falls within a character */
+    for (size_t i = 0; i < sizeof(longest) - 1; i++)
+        longest[i] = i % 2 ? '\xa9' : '\xc3';
+    longest[sizeof(longest) - 1] = '\0';
+    struct health_outcome o = {.result = HEALTH_RESULT_ANSWER, .text = longest};
+    health_outcome_text(&o, spec, out);
+    assert_int_equal(strlen(out), HEALTH_EVIDENCE_BYTES - 1);
+    assert_string_equal(out + HEALTH_EVIDENCE_BYTES - 4, "\xc3\xa9.");
+    health_spec_free(spec);
+}
+
 static void by_default_200_to_299_is_well(void **state)
 {
     struct gtm_monitor m = monitor_of();
@@ -216,6 +245,7 @@ int main(void)
         cmocka_unit_test(every_result_has_its_word_and_class),
         cmocka_unit_test(errno_decides_whose_fault_it_is),
         cmocka_unit_test(sentences_say_what_was_wanted),
+        cmocka_unit_test(sentences_are_fit_to_print),
         cmocka_unit_test(by_default_200_to_299_is_well),
         cmocka_unit_test(any_difference_is_seen),
         cmocka_unit_test(no_memory_is_reported),
