@@ -15,12 +15,15 @@
 #include "gtm/base/mem.h"
 #include "health/trust.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #define RECEIVE_BYTES 4096L /* curl's buffer */
 #define CONN_LIFE_S   60L   /* a balancer behind the address may have changed since */
 #define CONN_IDLE_S   3600L /* the interval decides, not curl's default of 118 s */
 #define USER_AGENT    "gtm-health/" GTM_VERSION
+
+static atomic_ullong next_apart; /* never given twice, unlike an address */
 
 static bool add_header(struct http_prober *p, const char *name, const char *value)
 {
@@ -58,7 +61,7 @@ bool health__http_prepare(struct http_prober *p)
         p->url = gtm_asprintf("%s://%s%s", spec->tls ? "https" : "http", spec->authority, path);
     }
     if (spec->tls)
-        p->apart = gtm_asprintf("target-%p", (void *)p);
+        p->apart = gtm_asprintf("target-%llu", atomic_fetch_add(&next_apart, 1));
     if (!p->url || (spec->tls && !p->apart))
         return false;
     if (spec->host && !add_header(p, "Host", spec->host))
