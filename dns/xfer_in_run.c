@@ -18,6 +18,7 @@
 
 #define UDP_TRIES   2
 #define UDP_WAIT_MS 2000u
+#define SOA_WAIT_MS 10000u /* by TCP: one record */
 #define REQUEST_MAX 2048
 #define CHUNK_BYTES 65536
 
@@ -26,6 +27,7 @@ struct run {
     struct gtm_error *err;
     uint64_t deadline_ms;
     int fd;
+    bool asking; /* for the SOA only */
     struct dns_tsig tsig;
     struct dns_frame frame;
     uint8_t chunk[CHUNK_BYTES];
@@ -81,7 +83,8 @@ static int wait_fd(struct run *r, short events, uint64_t wait_ms)
 
 static uint64_t silence_ms(const struct run *r)
 {
-    return r->job->silence_ms ? r->job->silence_ms : DNS_XFER_IN_SILENCE_MS;
+    uint64_t ms = r->job->silence_ms ? r->job->silence_ms : DNS_XFER_IN_SILENCE_MS;
+    return r->asking && ms > SOA_WAIT_MS ? SOA_WAIT_MS : ms;
 }
 
 static void hang_up(struct run *r)
@@ -365,9 +368,11 @@ static int transfer_as(struct run *r, bool ixfr, struct dns_xfer_in_result *ret)
 static int run(struct run *r, struct dns_xfer_in_result *ret)
 {
     uint32_t serial = 0;
+    r->asking = true;
     int rc = soa_udp(r, &serial);
     if (rc == 0)
         rc = soa_tcp(r, &serial);
+    r->asking = false;
     if (rc < 0)
         return rc;
     if (r->job->have) {

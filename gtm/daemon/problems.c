@@ -244,7 +244,7 @@ static void check_zones(struct collector *c, const struct gtmd *d)
                                   "the zone loaded last stays; a repaired file is loaded by itself",
                                   since_ms},
                 "%s", why);
-        if (!gtm_secondary_status(d->secondary, z, &copy) || !copy.failed_ms)
+        if (!gtm_secondary_status(d->secondary, z, &copy) || (!copy.failed_ms && !copy.expired))
             continue;
         bool dead = copy.expired || !copy.loaded;
         add(c,
@@ -253,7 +253,7 @@ static void check_zones(struct collector *c, const struct gtmd *d)
                               : !copy.loaded ? "ZoneNotTransferred"
                                              : "ZoneRefreshFailed",
                               subject, "gtmctl zone show says when the primaries are asked again",
-                              copy.failed_ms},
+                              copy.failed_ms ? copy.failed_ms : copy.expires_ms},
             "%s%s", dead ? "it answers SERVFAIL: " : "",
             copy.error ? copy.error : "no primary has answered");
     }
