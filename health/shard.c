@@ -23,8 +23,9 @@
 struct watch { /* of one socket */
     struct event ev;
     struct health_shard *shard;
-    const CURL *easy; /* whose transfer, while added */
-    bool added;
+    const CURL *easy;                     /* whose transfer, while added */
+    bool added;                           /* … and then in its shard's list of those */
+    struct watch *next_added, **at_added; /* at_added: what points here */
     struct watch *next_free, *next_all;
 };
 
@@ -36,7 +37,7 @@ struct health_shard {
     uint64_t armed_ns;
     bool kicked;
     unsigned targets, transfers, watches;
-    struct watch *free_watches, *all_watches;
+    struct watch *free_watches, *all_watches, *added_watches;
     struct health_shard *next, *next_kicked;
 };
 
@@ -151,15 +152,37 @@ static void give_watch(struct health_shard *shard, struct watch *watch)
     shard->free_watches = watch;
 }
 
+static void watch_add(struct watch *watch)
+{
+    struct health_shard *shard = watch->shard;
+    if (event_add(&watch->ev, NULL) != 0)
+        return;
+    watch->added = true;
+    watch->next_added = shard->added_watches;
+    watch->at_added = &shard->added_watches;
+    if (watch->next_added)
+        watch->next_added->at_added = &watch->next_added;
+    shard->added_watches = watch;
+}
+
+static void watch_del(struct watch *watch)
+{
+    if (!watch->added)
+        return;
+    event_del(&watch->ev);
+    watch->added = false;
+    *watch->at_added = watch->next_added;
+    if (watch->next_added)
+        watch->next_added->at_added = watch->at_added;
+}
+
 static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx)
 {
     struct health_shard *shard = ctx;
     struct watch *watch = socket_ctx;
 
-    if (watch && watch->added) {
-        event_del(&watch->ev);
-        watch->added = false;
-    }
+    if (watch)
+        watch_del(watch);
     if (what == CURL_POLL_REMOVE) {
         if (watch) {
             curl_multi_assign(shard->multi, fd, NULL);
@@ -178,7 +201,7 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, voi
     flags |= what & CURL_POLL_OUT ? EV_WRITE : 0;
     event_assign(&watch->ev, shard->all->io->base, fd, flags, on_socket, watch);
     watch->easy = easy;
-    watch->added = event_add(&watch->ev, NULL) == 0;
+    watch_add(watch);
     return 0;
 }
 
@@ -284,14 +307,15 @@ int health__shard_add(struct health_shard *shard, CURL *easy)
 }
 
 /* curl closes a socket that is still connecting before it takes it back from us; by then its number
- * may belong to another thread. So the watch goes first. */
+ * may belong to another thread. So the watch goes first. Only sockets in use are looked through: a
+ * shard has many that are idle. */
 static void stop_watching(struct health_shard *shard, const CURL *easy)
 {
-    for (struct watch *watch = shard->all_watches; watch; watch = watch->next_all)
-        if (watch->added && watch->easy == easy) {
-            event_del(&watch->ev);
-            watch->added = false;
-        }
+    for (struct watch *watch = shard->added_watches, *next; watch; watch = next) {
+        next = watch->next_added;
+        if (watch->easy == easy)
+            watch_del(watch);
+    }
 }
 
 void health__shard_remove(struct health_shard *shard, CURL *easy)
