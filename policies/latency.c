@@ -294,7 +294,7 @@ struct policy_latency *policy_latency_parse(const struct gtm_intent *intent, uns
     else
         read_text(&p, text, len);
     struct policy_latency *t = p.table;
-    if (!p.failed && t->cells_count > 1) {
+    if (!p.failed && t->cells && t->cells_count > 1) {
         qsort(t->cells, t->cells_count, sizeof(*t->cells), by_region);
         drop_repeated(&p);
         qsort(t->cells, t->cells_count, sizeof(*t->cells), by_time);
