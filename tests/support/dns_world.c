@@ -98,16 +98,23 @@ static struct dns_steer *world_steer(void)
 /* Records of every length: targets in the zone, out of it, and back at another dynamic name. */
 static struct dns_choice *odd_choice(enum dns_kind kind, int form)
 {
-    static const uint8_t rdata[] = "\3www\7example\3com\0\1x\3org\0\2cn\7example\3com";
-    static const uint16_t names[] = {17, 7, 16}, addresses[] = {4, 4, 4}, whole[] = {30, 5, 5};
+    /* addresses of 4 octets, and targets: before them nothing, SRV's six octets, or a priority */
+    static const uint8_t addresses[] = {192, 0, 2, 1, 192, 0, 2, 2, 192, 0, 2, 3};
+    static const uint8_t cname[] = "\3www\7example\3com\0\1x\3org\0\2cn\7example\3com";
+    static const uint8_t srv[] = "\0\1\0\2\0\3\3www\7example\3com\0\0\1\0\2\0\3\1x\3org\0"
+                                 "\0\1\0\2\0\3\2cn\7example\3com";
+    static const uint8_t svcb[] = "\0\1\3www\7example\3com\0\0\1\0\0\1\2cn\7example\3com";
+    static const uint8_t *const rdatas[DNS_KINDS] = {addresses, NULL, cname, srv, svcb, svcb};
+    static const uint16_t rdlens[DNS_KINDS][3] = {{4, 4, 4},    {0},         {17, 7, 16},
+                                                  {23, 13, 22}, {19, 3, 18}, {19, 3, 18}};
     static const uint16_t buckets[8] = {0, 1, 2, 2, 1, 0, 0, 1};
     static const uint32_t weights[3] = {1, 0, 7};
     struct gtm_error err = {0};
     struct dns_option_spec options[2] = {
-        {.weight = 3, .answers = form == 1 ? 2 : 3, .rdata = rdata, .count = 3},
-        {.weight = 1, .answers = 2, .rdata = rdata, .weights = weights, .count = 3}};
+        {.weight = 3, .answers = form == 1 ? 2 : 3, .rdata = rdatas[kind], .count = 3},
+        {.weight = 1, .answers = 2, .rdata = rdatas[kind], .weights = weights, .count = 3}};
     for (int i = 0; i < 2; i++) {
-        options[i].rdlens = kind == DNS_KIND_A ? addresses : kind == DNS_KIND_CNAME ? names : whole;
+        options[i].rdlens = rdlens[kind];
         options[i].buckets = form == 2 ? buckets : NULL;
         options[i].buckets_count = form == 2 ? 8 : 0;
     }
