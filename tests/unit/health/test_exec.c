@@ -328,7 +328,7 @@ static void waiting_in_vain_is_not_held_against_the_target(void **state)
     add(&w, "hang", "hang");
     world_monitor(&w, "hang")->interval_ms = 60000;
     world_monitor(&w, "hang")->timeout_ms = 60000;
-    add(&w, "late", "fine");
+    add(&w, "late", "fine")->initial = GTM_HEALTH_UP;
     world_monitor(&w, "late")->interval_ms = 200;
     world_monitor(&w, "late")->timeout_ms = 100;
     for (int i = 0; i < CROWD; i++) {
@@ -351,7 +351,9 @@ static void waiting_in_vain_is_not_held_against_the_target(void **state)
     assert_int_equal(health_engine_apply(w.engine, targets, CROWD, &err), 0);
     struct health_report r = world_wait_result(&w, "late", HEALTH_RESULT_LOCAL);
     assert_string_equal(r.evidence, "not checked: too many programs run here already");
+    r = world_wait_probes(&w, "late", 3);
     assert_int_equal(r.probes_failed, 0);
+    assert_int_equal(r.health, GTM_HEALTH_UP);
     world_fini(&w);
     assert_int_equal(children(), 0);
 }

@@ -428,6 +428,39 @@ static void a_late_wake_skips_what_was_missed(void **state)
     assert_true(w.s.due_ns > now_of(&w));
 }
 
+/* A probe that waits for a place is neither late nor over its time until it has begun. */
+static void waiting_for_a_place_is_not_held_against_anybody(void **state)
+{
+    const struct health_rules rules = {
+        .interval_ms = 1000, .timeout_ms = 300, .fall = 2, .rise = 2};
+    struct health_schedule s;
+    struct gtm_rand rand;
+    unsigned slot = 9;
+    bool changed;
+    gtm_rand_seed(&rand, 1);
+    health_schedule_init(&s, &rules, GTM_HEALTH_UP, 0, 0, &rand);
+    assert_int_equal(health_schedule_step(&s, 0, &slot, &changed), HEALTH_STEP_START);
+    health_schedule_hold(&s, slot);
+    s.due_ns = HEALTH_NEVER; /* no other probe */
+    assert_int_equal(health_schedule_wake_ns(&s), 1000 * MS);
+    assert_int_equal(health_schedule_step(&s, 900 * MS, &slot, &changed), HEALTH_STEP_NONE);
+    health_schedule_begun(&s, slot, 900 * MS);
+    assert_int_equal(health_schedule_step(&s, 940 * MS, &slot, &changed), HEALTH_STEP_NONE);
+    unsigned confirm;
+    assert_int_equal(health_schedule_step(&s, 1000 * MS, &confirm, &changed), HEALTH_STEP_START);
+    health_schedule_hold(&s, confirm);
+    assert_int_equal(health_schedule_step(&s, 1200 * MS, &slot, &changed), HEALTH_STEP_EXPIRE);
+    assert_int_not_equal(slot, confirm);
+    assert_int_equal(health_schedule_step(&s, 1200 * MS, &slot, &changed), HEALTH_STEP_COUNT);
+    assert_int_equal(s.damping.fails, 1);
+    assert_int_equal(health_schedule_step(&s, 2000 * MS, &slot, &changed), HEALTH_STEP_EXPIRE);
+    health_schedule_void(&s, slot); /* it never began */
+    assert_int_equal(health_schedule_step(&s, 2000 * MS, &slot, &changed), HEALTH_STEP_COUNT);
+    assert_false(changed);
+    assert_int_equal(s.damping.fails, 1);
+    assert_int_equal(s.damping.health, GTM_HEALTH_UP);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -447,6 +480,7 @@ int main(void)
         cmocka_unit_test(probes_may_overlap_but_not_without_bound),
         cmocka_unit_test(check_now_probes_at_once),
         cmocka_unit_test(a_late_wake_skips_what_was_missed),
+        cmocka_unit_test(waiting_for_a_place_is_not_held_against_anybody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
