@@ -233,10 +233,11 @@ static unsigned first_window_ms(size_t count)
 /* What the members of a new probe knew, if they agree. */
 static enum gtm_health known_of(const struct health_item *item)
 {
+    enum gtm_health known = item->members ? item->members->health : GTM_HEALTH_UNKNOWN;
     for (const struct health_member *m = item->members; m; m = m->next)
-        if (m->health != item->members->health)
+        if (m->health != known)
             return GTM_HEALTH_UNKNOWN;
-    return item->members->health;
+    return known;
 }
 
 void health__targets_apply(struct health_engine *engine, struct health_command *command)
