@@ -46,6 +46,9 @@ static void set_up(void)
     view = dns_view_new(&vz, 1, settings, 1, &err);
     if (view == NULL)
         die(err.text);
+    dns_zone_peers_unref(vz.peers);
+    dns_settings_unref(settings);
+    dns_view_unref(world);
 }
 
 static size_t skip_name(const uint8_t *msg, size_t len, size_t at)
