@@ -200,17 +200,18 @@ static int by_time(const void *a, const void *b)
 static void drop_repeated(struct parse *p)
 {
     struct policy_latency *t = p->table;
+    struct cell *cells = t->cells;
     size_t kept = 0;
-    for (size_t i = 0; i < t->cells_count; i++) {
-        const struct cell *last = kept ? &t->cells[kept - 1] : NULL;
-        if (last && last->region == t->cells[i].region &&
-            compare_networks(&last->network, &t->cells[i].network) == 0) {
+    for (size_t i = 0; cells && i < t->cells_count; i++) {
+        const struct cell *last = kept ? &cells[kept - 1] : NULL;
+        if (last && last->region == cells[i].region &&
+            compare_networks(&last->network, &cells[i].network) == 0) {
             p->line = last->line;
             report(p, GTM_SEV_WARNING, 0, "this network and region stand in line %u already",
-                   (unsigned)t->cells[i].line);
+                   (unsigned)cells[i].line);
             continue;
         }
-        t->cells[kept++] = t->cells[i];
+        cells[kept++] = cells[i];
     }
     t->cells_count = kept;
 }
@@ -233,18 +234,19 @@ static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t len)
 
 static int rows_build(struct policy_latency *t)
 {
+    const struct cell *cells = t->cells;
     t->rows = gtm_calloc(t->cells_count, sizeof(*t->rows));
     if (!t->rows)
         return GTM_ENOMEM;
-    for (size_t i = 0; i < t->cells_count; i++) {
+    for (size_t i = 0; cells && i < t->cells_count; i++) {
         struct row *row = t->rows_count ? &t->rows[t->rows_count - 1] : NULL;
-        if (!row || compare_networks(&row->network, &t->cells[i].network) != 0) {
+        if (!row || compare_networks(&row->network, &cells[i].network) != 0) {
             row = &t->rows[t->rows_count++];
-            *row = (struct row){.network = t->cells[i].network, .first = (uint32_t)i};
+            *row = (struct row){.network = cells[i].network, .first = (uint32_t)i};
         }
         row->count++;
         if (row->order.count < POLICY_REGIONS_MAX)
-            row->order.region[row->order.count++] = t->cells[i].region;
+            row->order.region[row->order.count++] = cells[i].region;
     }
     return GTM_OK;
 }
