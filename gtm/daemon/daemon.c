@@ -87,6 +87,19 @@ static void on_hup(void *arg, int signum)
         gtm_log0(GTM_LOG_ERROR, "config", "too many reloads are waiting");
 }
 
+/* The program that is installed now, perhaps a newer one, takes over. */
+static void on_usr2(void *arg, int signum)
+{
+    struct gtmd *d = arg;
+    struct gtm_error err = {0};
+    pid_t pid = 0;
+    (void)signum;
+    if (!d->handover || gtm_handover_upgrade(d->handover, &pid, &err) != GTM_OK)
+        gtm_log_error(GTM_LOG_ERROR, "handover", "no successor was started", &err);
+    else
+        gtm_log(GTM_LOG_INFO, "handover", "a successor was started", gtm_kv_int("pid", pid));
+}
+
 static void on_second(void *arg)
 {
     struct gtmd *d = arg;
@@ -323,7 +336,8 @@ static int make_parts(struct gtmd *d)
     gtm_state_commit(d->state, next);
     if (gtm_loop_signal(d->loop, SIGTERM, on_stop_signal, d) ||
         gtm_loop_signal(d->loop, SIGINT, on_stop_signal, d) ||
-        gtm_loop_signal(d->loop, SIGHUP, on_hup, d))
+        gtm_loop_signal(d->loop, SIGHUP, on_hup, d) ||
+        gtm_loop_signal(d->loop, SIGUSR2, on_usr2, d))
         return say(GTMD_FAILED, "cannot catch signals");
     return GTMD_OK;
 }

@@ -23,7 +23,8 @@ void gtmd_options_help(FILE *out)
         "      --version      print the version\n"
         "  -h, --help         print this\n"
         "\n"
-        "Signals: SIGHUP reloads, SIGTERM and SIGINT stop.\n"
+        "Signals: SIGHUP reloads, SIGUSR2 starts a successor with --replace, SIGTERM and SIGINT "
+        "stop.\n"
         "Exit status: 0 done, 1 failed, 2 wrong usage or configuration.\n",
         out);
 }

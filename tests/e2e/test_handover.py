@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One gtmd takes over from another: no query is lost, state goes on, and a successor that fails changes nothing."""
 import contextlib
+import json
 import os
 import select
 import signal
@@ -274,6 +275,27 @@ def test_reloads_under_load_lose_no_query(world):
             node.write("example.com.zone", ZONE.replace("2026112001", str(2026112002 + serial)))
             assert node.post("/reload").status == 200
         check_load(threads)
+
+
+def closed():
+    """Nobody listens any more: it is no child of ours to wait for."""
+    with socket.socket() as sock:
+        return sock.connect_ex((address(1), DNS_PORT)) != 0
+
+
+def test_a_signal_starts_the_successor(world):
+    node, _ = world
+    with load() as threads:
+        node.process.send_signal(signal.SIGUSR2)
+        assert node.process.wait(timeout=60) == 0
+        node.process = None
+        started = [json.loads(line) for line in node.log_text().splitlines() if "a successor was started" in line]
+        try:
+            wait_for(lambda: node.get("/status").item["state"] == "serving", "the successor serves")
+            check_load(threads)
+        finally:
+            os.kill(started[0]["pid"], signal.SIGTERM)
+        wait_for(closed, "it stops")
 
 
 def test_nobody_to_replace(world):
