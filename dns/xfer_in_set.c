@@ -205,6 +205,8 @@ static bool add_plain(struct gtm_buf *buf, const struct dns__xrec *rec)
         p = strchr(p, '\t');
         p = p ? p + 1 : NULL;
     }
+    if (p && rec->type != DNS_TYPE_TXT && strchr(p, '"')) /* not escaped in names */
+        p = NULL;
     if (p)
         gtm_buf_add(buf, p, strcspn(p, "\n"));
     ldns_rr_free(rr);

@@ -357,7 +357,7 @@ def campaign(queries, per_world, seed, progress=None, spoil=None):
     result = Difference()
     world_seed = seed
     while result.questions < queries:
-        world = zone_maker.World(world_seed)
+        world = zone_maker.World(world_seed, types=zone_maker.ALL)
         asker = dns_questions.Asker(world, random.Random(world_seed))
         end = min(queries, result.questions + per_world)
         with Run(world, result, spoil) as run:

@@ -136,7 +136,7 @@ def serial(node, origin):
 
 
 def small(number, more=""):
-    return (f"$TTL 60\n@ SOA ns a.b {number} 2 1 6 60\n@ NS ns\nns A 192.0.2.53\n{more}"
+    return (f"$TTL 60\n@ SOA ns a.b {number} 2 1 6 60\n@ NS ns\nns A 192.0.2.53\nquote MX 1 a\\034b\n{more}"
             + "".join(f"n{i} A 192.0.2.{i}\n" for i in range(50)))
 
 

@@ -206,6 +206,8 @@ def test_secondary(world, kind, n):
                     continue
                 assert shape(ask(world.address, name, rtype)) == shape(ask(peer.address, name, rtype, peer.port)), (name, rtype)
                 sets += 1
+            if (dns.name.from_text(origin), dns.rdatatype.DNAME) in ours:
+                continue  # to another zone of the peer, which NSD follows
             missing = dns.name.from_text("no-such-name." + origin)
             assert shape(ask(world.address, missing, "A")) == shape(ask(peer.address, missing, "A", peer.port))
         assert sets > 200

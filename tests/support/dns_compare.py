@@ -7,7 +7,7 @@ CNAME, SOA, DNAME, OPT = 5, 6, 39, 41
 # Types whose rdata has names that may be compressed: octets before the names, number of names.
 NAMES = {2: (0, 1), 3: (0, 1), 4: (0, 1), 5: (0, 1), 6: (0, 2), 7: (0, 1), 8: (0, 1), 9: (0, 1), 12: (0, 1), 14: (0, 2),
          15: (2, 1), 17: (0, 2), 18: (2, 1), 21: (2, 1), 33: (6, 1), 36: (2, 1), 39: (0, 1)}
-LOWERED = {35, 64, 65}  # names that are never compressed, among text: lowered as a whole
+LOWERED = {35, 64, 65, 107}  # names that are never compressed, among text: lowered as a whole
 SECTIONS = ("answer", "authority", "additional")
 FIELDS = ("qr", "rcode", "opcode", "aa", "tc", "rd", "ra", "z", "ad", "cd", "question", *SECTIONS, "edns", "payload", "version", "do")
 

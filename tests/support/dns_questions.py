@@ -8,7 +8,8 @@ from zone_maker import NAME_MAX, lower, name_wire, wire_len
 TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "HINFO": 13, "MX": 15, "TXT": 16, "RP": 17, "AFSDB": 18,
          "AAAA": 28, "LOC": 29, "SRV": 33, "NAPTR": 35, "KX": 36, "CERT": 37, "DNAME": 39, "DS": 43, "SSHFP": 44,
          "DHCID": 49, "TLSA": 52, "OPENPGPKEY": 61, "SVCB": 64, "HTTPS": 65, "SPF": 99, "EUI48": 108, "URI": 256,
-         "CAA": 257, "TYPE1234": 1234, "TYPE65280": 65280}
+         "CAA": 257, "MINFO": 14, "RT": 21, "APL": 42, "IPSECKEY": 45, "SMIMEA": 53, "CSYNC": 62, "NID": 104, "L32": 105,
+         "L64": 106, "LP": 107, "EUI64": 109, "TYPE1234": 1234, "TYPE65280": 65280}
 RRSIG, NSEC, DNSKEY, NSEC3, ANY = 46, 47, 48, 50, 255
 PAYLOADS = (0, 511, 512, 513, 600, 800, 1000, 1200, 1231, 1232, 1233, 1400, 4096, 65535)
 KINDS = ("host", "host", "ent", "wild", "star", "cut", "glue", "hidden", "alias", "alias", "dname", "dname", "big", "long")
@@ -113,6 +114,8 @@ class Asker:
         options = b""
         if r.random() < 0.05:
             options = struct.pack(">HH", r.choice((65001, 4, 20000)), 3) + b"abc"
+        elif r.random() < 0.05:                          # a client's network, and a cookie
+            options = struct.pack(">HHHBB3s", 8, 7, 1, 24, 0, b"\xc6\x33\x64") + struct.pack(">HH8s", 10, 8, b"a cookie")
         return b"\0" + struct.pack(">HHBBHH", 41, q.payload, 0, q.version, flags, len(options)) + options
 
     def next(self):

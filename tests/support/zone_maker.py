@@ -67,7 +67,7 @@ class Rdata:
             "SPF": lambda: "\"v=spf1 -all\"",
             "SRV": lambda: f"{n(9)} {n(9)} {n(65536)} {self.name()}",
             "NAPTR": lambda: f"{n(99)} {n(99)} \"u\" \"E2U+sip\" \"!^.*$!sip:x{n(99)}@example.com!\" {self.name()}",
-            "CAA": lambda: f"0 issue \"ca{n(99)}.example.net\"",
+            "CAA": lambda: f"{r.choice((0, 128))} {r.choice(('issue', 'issuewild', 'iodef'))} \"ca{n(99)}.example.net\"",
             "HINFO": lambda: f"\"cpu {n(99)}\" \"os\"",
             "RP": lambda: f"{self.name()} {self.name()}",
             "AFSDB": lambda: f"1 {self.name()}",
@@ -75,28 +75,54 @@ class Rdata:
             "LOC": lambda: f"{n(90)} {n(60)} {n(60)}.000 N {n(180)} {n(60)} {n(60)}.000 W {n(1000)}.00m 10m 100m 10m",
             "SSHFP": lambda: f"{r.randint(1, 4)} 1 {self.hexes(20)}",
             "TLSA": lambda: f"3 1 1 {self.hexes(32)}",
-            "SVCB": lambda: f"{r.randint(1, 9)} {self.name()} alpn=h2 port={n(65536)}",
-            "HTTPS": lambda: f"{r.randint(1, 9)} {r.choice(['.', self.name()])} alpn=h2,h3 ipv4hint=192.0.2.{n(256)}",
+            "SVCB": lambda: self.service(),
+            "HTTPS": lambda: self.service(),
             "URI": lambda: f"{n(9)} {n(9)} \"https://example.com/{n(99)}\"",
             "CERT": lambda: "PKIX 1 8 MxFcby9k",
             "DHCID": lambda: "AAIBY2/AuCccgoJbsaxcQc9TUapptP69lOjxfNuVAA2kjEA=",
             "EUI48": lambda: f"00-00-5e-00-53-{n(256):02x}",
             "OPENPGPKEY": lambda: "mQINBFit2jsBEADr",
             "DS": lambda: f"{n(65536)} 13 2 {self.hexes(32)}",
+            "APL": lambda: r.choice(("1:192.0.2.0/24", "!1:192.0.2.64/28 2:2001:db8::/32", "1:224.0.0.0/4 2:ff00::/8")),
+            "RT": lambda: f"{n(99)} {self.name()}",
+            "MINFO": lambda: f"{self.name()} {self.name()}",
+            "SMIMEA": lambda: f"3 1 1 {self.hexes(32)}",
+            "NID": lambda: f"{n(99)} 0014:4fff:ff20:{n(65536):04x}",
+            "L32": lambda: f"{n(99)} 10.1.{n(256)}.0",
+            "L64": lambda: f"{n(99)} 2001:0db8:1140:{n(65536):04x}",
+            "LP": lambda: f"{n(99)} {self.name()}",
+            "EUI64": lambda: f"00-00-5e-ef-10-00-00-{n(256):02x}",
+            "CSYNC": lambda: f"{n(99999)} 3 A NS AAAA TYPE{1000 + n(9000)}",
+            "IPSECKEY": lambda: f"{n(99)} 1 2 192.0.2.{n(256)} AQNRU3mG7TVTO2BkR47usntb102uFJtugbo6BSGvgqt4AQ==",
             "TYPE65280": lambda: f"\\# 4 {self.hexes(4)}",
             "TYPE1234": lambda: "\\# 0",
         }
         return makers[rtype]()
 
+    def service(self):
+        """SVCB and HTTPS: aliases, and services with few or all parameters."""
+        r, n = self.rng, self.rng.randrange
+        target = r.choice((".", self.name()))
+        if r.random() < 0.2:
+            return f"0 {self.name()}"
+        keys = ["mandatory=alpn,port", "alpn=h2,h3", "no-default-alpn", f"port={n(65536)}",
+                f"ipv4hint=192.0.2.{n(256)},192.0.2.1", "ech=AEn+DQBFKwAgACA=", f"ipv6hint=2001:db8::{n(65536):x}",
+                f"key{r.randint(700, 65000)}=v{n(99)}"]
+        kept = keys if r.random() < 0.2 else [key for key in keys[3:] if r.random() < 0.4]
+        return " ".join([f"{r.randint(1, 9)} {target}", *kept])
+
 
 COMMON = ("A", "A", "A", "AAAA", "AAAA", "MX", "TXT", "SRV", "PTR", "NAPTR", "CAA", "HINFO", "RP", "AFSDB", "KX", "LOC",
-          "SSHFP", "TLSA", "SVCB", "HTTPS", "URI", "CERT", "DHCID", "EUI48", "OPENPGPKEY", "SPF", "TYPE65280", "TYPE1234")
+          "SSHFP", "TLSA", "SVCB", "HTTPS", "URI", "CERT", "DHCID", "EUI48", "OPENPGPKEY", "SPF", "TYPE65280", "TYPE1234",
+          "APL", "RT", "SMIMEA", "NID", "L32", "L64", "LP", "EUI64", "CSYNC", "IPSECKEY")
+ALL = COMMON + ("MINFO",)  # dnspython cannot take a compressed MINFO apart
 
 
 class Zone:
     """One zone. `kinds` lists names by what they are, so that questions can aim at them."""
 
-    def __init__(self, rng, origin, outside=()):
+    def __init__(self, rng, origin, outside, types):
+        self.common = types
         self.rng, self.origin = rng, origin
         self.outside = list(outside)   # names of other zones, for targets
         self.sets = {}                 # (lower name, type) → (name as written, ttl, [rdata])
@@ -181,7 +207,7 @@ class Zone:
         return any(len(other) > len(key) and is_under(other, key) for other in self.types)
 
     def give(self, name, most=3):
-        for rtype in sorted({self.rng.choice(COMMON) for _ in range(self.rng.randint(1, most))}):
+        for rtype in sorted({self.rng.choice(self.common) for _ in range(self.rng.randint(1, most))}):
             self.add(name, rtype, count=self.rng.choice((1, 1, 1, 2, 3)))
 
     # --- what zones are made of
@@ -237,8 +263,8 @@ class Zone:
     def delegations(self, count):
         r = self.rng
         for _ in range(count):
-            base = self.any_of("star", "ent", "host") if r.random() < 0.5 else self.origin
-            cut = self.fresh(base, r.choice((1, 1, 2)))
+            base = self.any_of("star", "star", "wild", "ent", "host") if r.random() < 0.6 else self.origin
+            cut = self.fresh(base or self.origin, r.choice((1, 1, 2)))
             if cut is None or wire_len(cut) > 220:
                 continue
             servers = set()
@@ -324,6 +350,17 @@ class Zone:
             self.dnames_at.add(lower(name))
             self.note("dname", name)
 
+    def dname_chain(self, length):
+        """Each leads to the next, the last to a host's names: one answer holds them all."""
+        target = self.any_of("star", "host")
+        for _ in range(length):
+            name = self.fresh(self.origin)
+            if name is None or wire_len(target) > NAME_MAX or not self.add(name, "DNAME", [text(target)]):
+                return
+            self.dnames_at.add(lower(name))
+            self.note("dname", name)
+            target = name
+
     def big_sets(self):
         for rtype, count in (("A", 70), ("AAAA", 45), ("TXT", 60), ("MX", 60), ("A", 33), ("TXT", 10), ("SRV", 25)):
             name = self.fresh(self.origin)
@@ -350,6 +387,7 @@ class Zone:
         self.big_sets()
         self.long_names()
         self.dnames(size // 6)
+        self.dname_chain(self.rng.randint(2, 8))
         self.aliases(size // 2)
         self.wildcards(size // 12)
         self.hosts(size // 4)
@@ -370,14 +408,14 @@ class Zone:
 class World:
     """Zones by origin, each with all other zones' names as targets."""
 
-    def __init__(self, seed, size=60):
+    def __init__(self, seed, size=60, types=COMMON):
         rng = random.Random(seed)
         self.seed, self.zones = seed, []
         alpha, child = (b"alpha", b"test"), (b"child", b"alpha", b"test")
         orphan = (b"orphan", b"mid", b"alpha", b"test")   # served, but not delegated by the zone above
         outside = [(b"www",) + child, child, (b"*",) + orphan, (b"x", b"y") + alpha, (b"a", b"moved", b"test"),
                    (b"host", b"tld"), orphan]
-        zone = Zone(rng, alpha, outside)
+        zone = Zone(rng, alpha, outside, types)
         zone.top([(b"ns1",) + alpha, (b"ns",) + child, (b"ns", b"example", b"net")])
         zone.add(child, "NS", [text((b"ns",) + child), text((b"ns1",) + alpha)])
         zone.add((b"ns",) + child, "A")
@@ -388,15 +426,15 @@ class World:
         zone.add(orphan[1:], "TXT")
         self.zones.append(zone.fill(size))
         for origin in (child, orphan, (b"tld",), (b"MiXed-Case", b"test")):
-            zone = Zone(rng, origin, outside + [(b"ns1",) + alpha])
+            zone = Zone(rng, origin, outside + [(b"ns1",) + alpha], types)
             zone.top([(b"ns",) + origin, (b"ns1",) + alpha])
             zone.add((b"www",) + origin, "A")
             self.zones.append(zone.fill(size // 2))
         origin = tuple(bytes(rng.choice(PLAIN) for _ in range(LONG_LABEL)) for _ in range(3)) + (b"test",)
-        zone = Zone(rng, origin, outside)
+        zone = Zone(rng, origin, outside, types)
         zone.top([(b"ns", b"example", b"net")])
         self.zones.append(zone.fill(size // 3))
-        zone = Zone(rng, (b"moved", b"test"), outside)     # moved as a whole
+        zone = Zone(rng, (b"moved", b"test"), outside, types)     # moved as a whole
         zone.top([(b"ns", b"example", b"net"), (b"ns1",) + alpha])
         zone.add(zone.origin, "DNAME", [text(rng.choice((alpha, child, origin)))])
         zone.dnames_at.add(zone.origin)
