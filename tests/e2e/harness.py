@@ -321,7 +321,9 @@ def cluster(all_down="fail_open", extra="", monitor="", addresses=None, regions=
     lines += ["monitors:",
               f"  - {{name: web, kind: http, port: {WEB_PORT}, path: /healthz, interval: 200ms, timeout: 150ms, "
               f"fall: 2, rise: 2{monitor}}}",
-              "pools:", "  - name: www", "    monitors: [web]", "    endpoints:"]
+              "pools:", "  - name: www", "    monitors: [web]",
+              "    flap: {half_life: 0s}",  # tests break the same server again and again
+              "    endpoints:"]
     lines += [f"      - {{name: www-{r}, region: {r}, addresses: [\"{a}\"]}}" for r, a in zip(regions, addrs)]
     lines += ["policies:",
               f"  - {{name: near, pool: www, steer: nearest, all_down: {all_down}, ttl: 30s}}",

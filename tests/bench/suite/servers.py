@@ -134,6 +134,7 @@ api: {{socket: {self.dir}/api.sock}}
 regions:
 {regions}pools:
   - name: www
+    flap: {{half_life: 0s}}
     endpoints:
 {endpoints}policies:
   - {{name: nearest-www, pool: www, steer: nearest, ttl: 60s}}
