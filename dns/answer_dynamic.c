@@ -63,13 +63,14 @@ static bool put_plain(struct dns__compose *c, const struct dns_choice *choice, u
 static void draw_sample(struct dns__compose *c, const struct dns_choice *choice,
                         const struct dns__option *o, struct sample *s)
 {
-    uint32_t tries = 0;
+    uint32_t tries = 8 * s->want, next = 0;
 
     while (s->n < s->want) {
-        if (o->weighted && tries++ < 8 * s->want) {
+        if (o->weighted && tries > 0) {
+            tries--;
             take(s, dns__alias_draw(choice->record_alias + o->first, o->count, &c->a->rand));
         } else if (o->weighted) {
-            take(s, tries++ % o->count); /* the rest is nearly weightless: take it in order */
+            take(s, next++); /* the rest is nearly weightless: take it in order */
         } else {
             uint32_t top = o->count - s->want + s->n;
             if (!take(s, gtm_rand_below(&c->a->rand, top + 1)))

@@ -300,6 +300,16 @@ static void samples_are_fair_and_distinct(void **state)
     assert_int_equal(records, 3);
     assert_int_equal(counts[0], DRAWS);
     dns_view_unref(view);
+
+    /* nearly all must be found, wherever the heavy one stands */
+    const uint32_t heavy_second[4] = {1, UINT32_MAX, 1, 1};
+    o.weights = heavy_second;
+    o.count = 4;
+    view = options_view(&o, 1);
+    draw(view, counts, &records);
+    assert_int_equal(records, 3);
+    assert_int_equal(counts[1], DRAWS);
+    dns_view_unref(view);
 }
 
 static void whole_sets_turn(void **state)
