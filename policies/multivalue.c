@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Answers with some of all usable endpoints of a pool: `multivalue`, the balancing policies, and
- * pools that are a target or a backup by themselves. Also where options and members are collected.
- * Pure; see policy.h.
+ * Answers with some of all usable endpoints of a pool: `multivalue`, `weighted` over a pool, the
+ * balancing policies, and pools that are a target or a backup by themselves. Also where options and
+ * members are collected. Pure; see policy.h.
  */
 #include "gtm/base/mem.h"
 #include "policies/policy_int.h"

@@ -224,7 +224,10 @@ void policy__resolve(struct policy__walk *walk, unsigned policy, double share)
         policy__from_region(walk, policy, list_of(walk, policy), share);
         break;
     case GTM_STEER_WEIGHTED:
-        policy__from_targets(walk, policy, share);
+        if (p->has_pool)
+            policy__from_all(walk, policy, share);
+        else
+            policy__from_targets(walk, policy, share);
         break;
     case GTM_STEER_STICKY:
         policy__from_buckets(walk, policy, share);

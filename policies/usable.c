@@ -89,9 +89,10 @@ bool policy__routes_any(const struct policy_env *env, unsigned policy, enum poli
 bool policy__own_any(const struct policy_env *env, unsigned policy, enum policy__level level)
 {
     const struct gtm_policy *p = &env->intent->policies[policy];
+    if (p->has_pool && policy__pool_any(env, p->pool, level))
+        return true;
     if (p->steer != GTM_STEER_WEIGHTED)
-        return (p->has_pool && policy__pool_any(env, p->pool, level)) ||
-               policy__routes_any(env, policy, level);
+        return policy__routes_any(env, policy, level);
     for (size_t i = 0; i < p->to_count; i++)
         if (policy__target_any(env, &p->to[i], level))
             return true;
@@ -126,10 +127,10 @@ static bool target_has_family(const struct gtm_intent *intent, const struct gtm_
 bool policy_has_family(const struct gtm_intent *intent, unsigned policy, enum gtm_family family)
 {
     const struct gtm_policy *p = &intent->policies[policy];
+    struct gtm_target own = {.kind = GTM_TARGET_POOL, .index = p->pool};
+    if (p->has_pool && target_has_family(intent, &own, family))
+        return true;
     if (p->steer != GTM_STEER_WEIGHTED) {
-        struct gtm_target own = {.kind = GTM_TARGET_POOL, .index = p->pool};
-        if (p->has_pool && target_has_family(intent, &own, family))
-            return true;
         unsigned targets[POLICY_TARGETS_MAX];
         bool more;
         unsigned count = policy__route_targets(p, targets, &more);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Splits users among targets by weight. A target that has nothing usable hands its share to the
- * others; nested splits are flattened with multiplied shares. Pure; see policy.h.
+ * others; nested splits are flattened with multiplied shares. Pure; see policy.h. A `weighted`
+ * policy with a pool instead of targets splits them among its endpoints: multivalue.c.
  */
 #include "policies/policy_int.h"
 

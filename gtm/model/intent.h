@@ -226,7 +226,7 @@ struct gtm_policy {
     size_t routes_count;
     unsigned *order; /* regions: failover's `order`, geo's `default`; the default order elsewhere */
     size_t order_count;
-    struct gtm_target *to; /* weighted */
+    struct gtm_target *to; /* weighted, instead of a pool */
     size_t to_count;
     char *latency_file; /* latency: the table of networks; NULL = only what is pushed */
     struct gtm_srcpos pos;

@@ -337,7 +337,7 @@ static const struct gtm_table latency_table = {.title = "latency", GTM_FIELDS(la
 static const struct gtm_field policy_fields[] = {
     NAME_OF(struct gtm_policy, "the policy's name"),
     {.key = "pool",
-     .doc = "whose endpoints answer",
+     .doc = "whose endpoints answer; weighted shares users out among them by their weights",
      .type = GTM_T_REF,
      GTM_AT(struct gtm_policy, pool),
      .has_offset = offsetof(struct gtm_policy, has_pool),
@@ -402,7 +402,7 @@ static const struct gtm_field policy_fields[] = {
      .min = 1,
      .max = GTM_REGIONS_MAX},
     {.key = "to",
-     .doc = "weighted: the targets and their shares",
+     .doc = "weighted: the targets and their shares, instead of a pool",
      .type = GTM_T_LIST,
      GTM_LIST_AT(struct gtm_policy, to, to_count),
      .item = &target_item,

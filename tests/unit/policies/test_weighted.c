@@ -166,6 +166,31 @@ static void weight_zero_is_a_standby(void **state)
     build_free(in);
 }
 
+static void a_pool_instead_of_targets_is_split_by_its_weights(void **state)
+{
+    struct gtm_intent *in = world();
+    unsigned even = build_policy(in, "even", GTM_STEER_WEIGHTED, 0);
+    in->pools[0].endpoints[1].weight = 50;
+    struct gtm_states *s = gtm_states_new(in);
+    struct gtm_error err;
+    assert_int_equal(policy_check(in, even, &err), 0);
+    assert_string_equal(policy_show(s, even, 0, NULL), "normal | 100% 1 of u:100 e:50");
+    assert_string_equal(policy_show(s, even, 1, NULL), "normal | 100% 1 of e:50");
+    gtm_states_set_health(s, 0, 0, 0, GTM_HEALTH_DOWN, NULL);
+    assert_string_equal(policy_show(s, even, 0, NULL), "normal | 100% 1 of e:50");
+    gtm_states_set_health(s, 0, 1, 0, GTM_HEALTH_DOWN, NULL);
+    assert_string_equal(policy_show(s, even, 0, NULL), "fail_open | 100% 1 of u:100 e:50");
+    build_backup(in, even, GTM_TARGET_POOL, 1);
+    assert_string_equal(policy_show(s, even, 0, NULL), "backup | 100% 1 of c:100");
+    /* it nests */
+    build_target(in, SPLIT, GTM_TARGET_POLICY, even, 0, 1);
+    build_target(in, SPLIT, GTM_TARGET_POOL, 1, 0, 1);
+    gtm_states_set_health(s, 0, 1, 0, GTM_HEALTH_UP, NULL);
+    assert_string_equal(policy_show(s, SPLIT, 0, NULL), "normal | 50% 1 of e:50 | 50% 1 of c:100");
+    gtm_states_free(s);
+    build_free(in);
+}
+
 /* Draws options by their whole-number weights and compares with weight / sum by chi-square. */
 static void drawing_by_the_weights_gives_the_shares(void **state)
 {
@@ -219,6 +244,7 @@ int main(void)
         cmocka_unit_test(a_family_that_a_target_never_had_is_no_reason_for_its_backup),
         cmocka_unit_test(nested_splits_multiply),
         cmocka_unit_test(weight_zero_is_a_standby),
+        cmocka_unit_test(a_pool_instead_of_targets_is_split_by_its_weights),
         cmocka_unit_test(drawing_by_the_weights_gives_the_shares),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
