@@ -163,6 +163,17 @@ size_t dns_server_export_fds(const struct dns_server *server, struct dns_socket 
     return server->sockets_count;
 }
 
+int dns_server_check_tls(const char *cert, const char *key, struct gtm_error *err)
+{
+    struct dns_tls_tickets tickets;
+    int rc = dns_tls_tickets_new(&tickets);
+    if (rc != GTM_OK)
+        return gtm_error_set(err, rc, "no random octets");
+    struct ssl_ctx_st *tls = dns_tls_ctx_new(cert, key, &tickets, err);
+    dns_tls_ctx_free(tls);
+    return tls ? GTM_OK : err->code;
+}
+
 int dns_server_set_tls(struct dns_server *server, const char *cert, const char *key,
                        struct gtm_error *err)
 {

@@ -72,6 +72,8 @@ struct dns_view *dns_server_view(struct dns_server *server);
 void dns_server_counters(const struct dns_server *server, struct dns_counters *ret);
 void dns_server_stream_events(const struct dns_server *server, struct dns_stream_events *ret);
 unsigned dns_server_tcp_clients(const struct dns_server *server); /* TCP and TLS */
+/* Would a server take this certificate and key? Errors as dns_server_new's. Reads files. */
+int dns_server_check_tls(const char *cert, const char *key, struct gtm_error *err) GTM_MUST_CHECK;
 /* Reads certificate and key again (or others) for handshakes from now on; clients keep what they
  * have, and their session tickets stay good. An error leaves the old ones: GTM_EINVAL when they do
  * not belong together, GTM_EPARSE, GTM_ENOTFOUND, GTM_EDENIED; GTM_ESTATE without a TLS address.

@@ -465,6 +465,19 @@ int gtmd_run(const char *node_path, bool replace)
     return d.exit_code;
 }
 
+/* What the listeners would refuse at the start. */
+static void check_certificates(const struct gtm_node *node, struct gtm_diags *diags)
+{
+    const struct gtm_node_dns *dns = &node->dns;
+    struct gtm_error err = {0};
+    if (dns->tls_listen_count && (node->roles & GTM_ROLE_DNS) &&
+        dns_server_check_tls(dns->tls_cert, dns->tls_key, &err) != GTM_OK)
+        gtm_diags_add(diags, GTM_SEV_ERROR, node->path, 0, 0, "dns.tls: %s", err.text);
+    if (node->push.has_listen && node->push.tls_cert && (node->roles & GTM_ROLE_HEALTH) &&
+        gtm_push_check_tls(node->push.tls_cert, node->push.tls_key, &err) != GTM_OK)
+        gtm_diags_add(diags, GTM_SEV_ERROR, node->path, 0, 0, "%s", err.text);
+}
+
 int gtmd_check(const char *node_path)
 {
     prepare_process();
@@ -482,6 +495,7 @@ int gtmd_check(const char *node_path)
         d.settings = gtm_settings_load(d.node, d.intent, &diags);
         d.compiled = gtm_compile_in(d.intent, d.geo ? d.geo->db : NULL, NULL, copies, &diags);
         gtm_free(copies);
+        check_certificates(d.node, &diags);
         rc = d.compiled && d.settings && !diags.errors ? GTMD_OK : GTMD_USAGE;
         gtm_diags_print(&diags, stderr);
         gtm_diags_fini(&diags);

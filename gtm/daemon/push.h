@@ -25,6 +25,8 @@ struct gtm_push;
 /* Listens as d->node says, and begins to read the tokens of d->intent. Borrows d until free. NULL
  * on failure (err filled): address in use, certificate. Blocks for the certificate's files. */
 struct gtm_push *gtm_push_new(struct gtmd *d, struct gtm_error *err);
+/* Would a listener take this certificate and key? Reads files. GTM_EIO (err filled). */
+int gtm_push_check_tls(const char *cert, const char *key, struct gtm_error *err) GTM_MUST_CHECK;
 /* Closes the listener and all connections. NULL is fine. */
 void gtm_push_free(struct gtm_push *push);
 /* Reads tokens and certificate again, soon: after a reload of the configuration. NULL is fine. */

@@ -178,9 +178,18 @@ SSL_CTX *gtm_push__tls_new(const char *cert, const char *key, struct gtm_error *
                 return ctx;
         }
     }
-    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    unsigned long code = ERR_peek_error();
+    const char *reason =
+        ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
     gtm_error_set(err, GTM_EIO, "%s %s: %s", what, file, reason ? reason : "not usable");
     ERR_clear_error();
     SSL_CTX_free(ctx);
     return NULL;
+}
+
+int gtm_push_check_tls(const char *cert, const char *key, struct gtm_error *err)
+{
+    SSL_CTX *ctx = gtm_push__tls_new(cert, key, err);
+    SSL_CTX_free(ctx);
+    return ctx ? GTM_OK : GTM_EIO;
 }

@@ -2,12 +2,14 @@
 """What gtmctl does without gtmd: checking files, documentation of the keys, and the shipped examples."""
 import json
 import re
+import shutil
+import subprocess
 
 import pytest
 import yaml
 
 from gtmctl import run
-from harness import ROOT, ZONE, cluster
+from harness import BUILD, ROOT, ZONE, cluster
 
 EXAMPLES = ROOT / "deploy" / "examples"
 
@@ -75,6 +77,70 @@ def test_examples_are_valid(path):
         assert item["diagnostics"] == [], "nothing in it waits for a later version"
 
 
+def node_files():
+    """Those that this version can run: the one of the whole design names etcd."""
+    return sorted(p for p in EXAMPLES.rglob("*node.yaml") if p.parent != EXAMPLES)
+
+
+@pytest.fixture(scope="module", name="copy")
+def fixture_copy(tmp_path_factory):
+    """The examples, with the secrets and certificates beside them that they name."""
+    copy = tmp_path_factory.mktemp("examples") / "examples"
+    shutil.copytree(EXAMPLES, copy)
+    (copy / "dns" / "transfer.key").write_text("c2VjcmV0IGZvciB0ZXN0cyBvbmx5ISEhISEhISEhISE=\n")
+    (copy / "dns" / "cookies.txt").write_text("00112233445566778899aabbccddeeff\n")
+    for name in ("dns", "push"):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "2", "-subj", f"/CN={name}", "-keyout", str(copy / "dns" / f"{name}.key"),
+                        "-out", str(copy / "dns" / f"{name}.pem")], check=True, capture_output=True, timeout=60)
+    return copy
+
+
+def gtmd_check(node_file):
+    """(exit code, output) of what systemd runs before the start."""
+    done = subprocess.run([str(BUILD / "bin" / "gtmd"), "--check", "--config", str(node_file)], text=True, timeout=60,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("path", [p for p in intents() if p.parent != EXAMPLES],
+                         ids=lambda p: str(p.relative_to(EXAMPLES)))
+def test_gtmd_takes_every_example(copy, path):
+    intent = copy / path.relative_to(EXAMPLES)
+    node = intent.with_suffix(".node")
+    node.write_text("node: {name: gtm-1, region: us-east}\ngeo: {databases: []}\n"
+                    f"data_dir: {copy}/data\nexec_dir: {copy}/exec\ncluster_file: {intent.name}\n")
+    assert gtmd_check(node) == (0, "")
+
+
+@pytest.mark.parametrize("path", node_files(), ids=lambda p: str(p.relative_to(EXAMPLES)))
+def test_gtmd_takes_every_node_file(copy, path):
+    assert gtmd_check(copy / path.relative_to(EXAMPLES)) == (0, "")
+
+
+@pytest.mark.parametrize("name, missing, words", [
+    ("dot-node.yaml", "dns.pem", "dns.tls: certificate"),
+    ("dot-node.yaml", "dns.key", "dns.tls: key"),
+    ("push-node.yaml", "push.pem", "push.tls.cert"),
+    ("limits-node.yaml", "cookies.txt", "dns.cookies.secret"),
+])
+def test_a_missing_file_is_told_before_the_start(copy, tmp_path, name, missing, words):
+    shutil.copytree(copy, tmp_path / "examples")
+    (tmp_path / "examples" / "dns" / missing).unlink()
+    code, text = gtmd_check(tmp_path / "examples" / "dns" / name)
+    assert code == 2 and words in text and "No such file" in text and missing in text, text
+
+
+@pytest.mark.parametrize("path", [p for p in EXAMPLES.rglob("*.yaml") if p.parent.name in ("checks", "policies", "dns")],
+                         ids=lambda p: str(p.relative_to(EXAMPLES)))
+def test_every_example_says_when_and_what_to_watch(path):
+    head = path.read_text().split("# Check it with: ")[0]
+    assert "\n# When: " in head and "\n# Watch: " in head
+    metrics = set(re.findall(r"gtm_[a-z_]+", path.read_text()))
+    sources = "".join(p.read_text() for folder in ("gtm", "dns", "health") for p in (ROOT / folder).rglob("*.c"))
+    assert all(f'"{name}"' in sources for name in metrics), f"metrics that are not there: {metrics}"
+
+
 def test_examples_are_complete():
     policies = {p["steer"] for f in intents() for p in yaml.safe_load(f.read_text())["policies"]}
     assert {"nearest", "geo", "weighted", "failover", "multivalue", "latency", "least_connections", "response_time", "ewma",
@@ -83,9 +149,8 @@ def test_examples_are_complete():
     assert {"fail_open", "last_good", "backup", "fail_closed"} <= all_down
     kinds = {m["kind"] for f in intents() for m in yaml.safe_load(f.read_text())["monitors"]}
     assert {"http", "https", "tcp", "tls", "dns", "icmp", "grpc", "exec", "push"} <= kinds
-    nodes = [p for p in EXAMPLES.rglob("*node.yaml") if p.parent != EXAMPLES]
-    assert len(nodes) >= 5
-    for path in nodes:
+    assert len(node_files()) >= 5
+    for path in node_files():
         done = run("config", "check", str(path))
         assert done.code == 0 and "warning" not in done.err and "note" not in done.err, done.err
     assert run("zone", "check", str(EXAMPLES / "standalone" / "example.com.zone")).code == 0
