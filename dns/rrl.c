@@ -21,6 +21,7 @@
 #define TIME_BITS 40
 #define TIME_MASK (((uint64_t)1 << TIME_BITS) - 1)
 #define SECOND_US 1000000u
+#define LATE_US   (10u * SECOND_US) /* how far one worker's time may be behind another's */
 
 struct dns_rrl {
     uint64_t sets_mask;
@@ -67,13 +68,13 @@ static uint64_t bucket_hash(const struct dns_rrl *rrl, const struct dns_client *
     return h;
 }
 
-/* How far in the future the row's bucket is full again; 0 = it is full. Times further ahead than a
- * bucket can be empty are left-overs of long ago (40 bits wrap after 12 days). */
-static uint64_t owed_us(uint64_t row, uint64_t now_us, uint64_t most_us)
+/* How far in the future the row's bucket is full again; 0 = it is full. Times further ahead than
+ * any worker can have written are left-overs of long ago (40 bits wrap after 12 days). */
+static uint64_t owed_us(uint64_t row, uint64_t now_us)
 {
     uint64_t ahead = (row - now_us) & TIME_MASK;
 
-    return row == 0 || ahead > most_us ? 0 : ahead;
+    return row == 0 || ahead > SECOND_US + LATE_US ? 0 : ahead;
 }
 
 bool dns_rrl_allows(struct dns_rrl *rrl, const struct dns_client *client, enum dns_rrl_kind kind,
@@ -82,7 +83,6 @@ bool dns_rrl_allows(struct dns_rrl *rrl, const struct dns_client *client, enum d
     uint64_t h = bucket_hash(rrl, client, kind, what), tag = (h >> TIME_BITS) | 1;
     _Atomic uint64_t *set = &rrl->rows[(h & rrl->sets_mask) * WAYS];
     uint64_t cost_us = SECOND_US / (rate < SECOND_US ? rate : SECOND_US);
-    uint64_t most_us = SECOND_US + cost_us;
 
     for (unsigned tries = 0; tries < TRIES; tries++) {
         unsigned take = 0;
@@ -90,7 +90,7 @@ bool dns_rrl_allows(struct dns_rrl *rrl, const struct dns_client *client, enum d
         for (unsigned i = 0; i < WAYS; i++) {
             uint64_t row = atomic_load_explicit(&set[i], memory_order_relaxed);
             bool ours = row >> TIME_BITS == tag;
-            uint64_t owed = owed_us(row, now_us, most_us);
+            uint64_t owed = owed_us(row, now_us);
             if (!ours && owed >= least)
                 continue;
             take = i;

@@ -85,6 +85,18 @@ static void test_wrap(void **state)
     dns_rrl_free(r);
 }
 
+/* Workers read the clock at different moments: the time of one that was held up a while does not
+ * refill what others have emptied. */
+static void test_late_worker(void **state)
+{
+    struct dns_rrl *r = dns_rrl_new(64);
+    struct dns_client c = v4(10, 0, 0, 1);
+    assert_int_equal(burst(r, &c, 0, 0, 1000, 50 * S, 2000), 1000);
+    assert_int_equal(burst(r, &c, 0, 0, 1000, 50 * S - 5000, 2000), 0);
+    assert_int_equal(burst(r, &c, 0, 0, 1000, 50 * S, 2000), 0);
+    dns_rrl_free(r);
+}
+
 /* A table that is much too small: a flood of networks does not keep a limited one out of it for
  * ever, and none is refused its first answer. */
 static void test_small_table(void **state)
@@ -128,7 +140,8 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rate), cmocka_unit_test(test_sustained), cmocka_unit_test(test_wrap),
+        cmocka_unit_test(test_rate),        cmocka_unit_test(test_sustained),
+        cmocka_unit_test(test_wrap),        cmocka_unit_test(test_late_worker),
         cmocka_unit_test(test_small_table), cmocka_unit_test(test_threads)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
