@@ -130,7 +130,8 @@ static int insert(struct dns_xfer_in *x, struct gtm_error *err)
 {
     struct dns__xrec rec = record(x);
     int rc = dns__xset_add(&x->set, &rec);
-    if (rc == GTM_OK && x->set.count > x->max_records)
+    /* compressed names make much of little: what is kept has the same bound as what comes */
+    if (rc == GTM_OK && (x->set.count > x->max_records || x->set.bytes_len > x->max_bytes))
         rc = GTM_ELIMIT;
     return rc == GTM_OK ? rc : gtm_error_set(err, rc, "transfer: %s", gtm_err_text(rc));
 }

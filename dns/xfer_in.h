@@ -41,7 +41,8 @@ struct dns_xfer_in_opts {
     const uint8_t *zone;         /* wire; copied */
     bool ixfr;                   /* differences are asked for: then `have` is the copy */
     const struct dns_zone *have; /* borrowed */
-    uint64_t max_bytes, max_records, max_messages; /* 0 = those above */
+    /* 0 = those above; max_bytes: of the messages, and of the records without compression */
+    uint64_t max_bytes, max_records, max_messages;
 };
 struct dns_xfer_in *dns_xfer_in_new(const struct dns_xfer_in_opts *opts); /* NULL: out of memory */
 void dns_xfer_in_free(struct dns_xfer_in *xfer);                          /* NULL is fine */

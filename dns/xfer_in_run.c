@@ -382,7 +382,8 @@ static int run(struct run *r, struct dns_xfer_in_result *ret)
         if (!dns_serial_after(serial, info.serial))
             return GTM_OK;
         rc = transfer_as(r, true, ret);
-        if (rc != DNS_XFER_IN_AXFR)
+        /* differences that make no sense would make none the next time: the whole zone does */
+        if (rc != DNS_XFER_IN_AXFR && rc != GTM_EPARSE && rc != GTM_ELIMIT)
             return rc < 0 ? rc : GTM_OK;
     }
     rc = transfer_as(r, false, ret);

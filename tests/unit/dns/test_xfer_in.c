@@ -94,6 +94,23 @@ static int feed(bool ixfr, const struct message *m, char **ret_text, struct gtm_
     return rc;
 }
 
+struct seen {
+    const uint8_t *target, *alone, *words;
+    unsigned found;
+};
+
+/* Counts the records of test_odd_labels that are as they were sent. */
+static int see(void *ctx, const uint8_t *owner, uint16_t type, uint32_t ttl, const uint8_t *rdata,
+               uint16_t rdlen, int64_t slot)
+{
+    struct seen *s = ctx;
+    bool one = type == DNS_TYPE_TXT && rdlen == 6 && memcmp(rdata, s->words, 6) == 0;
+    one |= type == DNS_TYPE_NS && rdlen == 13 && memcmp(rdata, s->target, 4) == 0;
+    one |= type == DNS_TYPE_MX && rdlen == 13 && memcmp(rdata, s->alone, 4) == 0;
+    s->found += one && owner[0] != 0 && ttl == 60 && slot < 0;
+    return 0;
+}
+
 static void test_whole(void **state)
 {
     struct message m;
@@ -201,6 +218,68 @@ static void test_wrong(void **state)
     refused(&m, "malformed");
 }
 
+/* A label may hold any octet; the text must be read back as what came. */
+static void test_odd_labels(void **state)
+{
+    static const char odd[] = " \t\n\r\"\\;()@$.*'{}#\x7f\xff";
+    for (size_t i = 0; i < sizeof(odd); i++) { /* the last is zero */
+        struct gtm_error err = {0};
+        struct message m;
+        char *text = NULL, one[] = {odd[i] ? odd[i] : 'z', 0};
+        const uint8_t target[] = {3, 'a', (uint8_t)odd[i], 'b', 0xc0, 0x0c};
+        const uint8_t alone[] = {0, 5, 1, (uint8_t)odd[i], 0xc0, 0x0c};
+        const uint8_t words[] = {3, 'a', (uint8_t)odd[i], 'b', 1, (uint8_t)odd[i]};
+        begin(&m, DNS_TYPE_AXFR);
+        add_soa(&m, 6);
+        add(&m, "", DNS_TYPE_NS, target, sizeof(target));
+        add(&m, "", DNS_TYPE_MX, alone, sizeof(alone));
+        add(&m, one, DNS_TYPE_TXT, words, sizeof(words));
+        add_soa(&m, 6);
+        assert_int_equal(feed(false, &m, &text, &err), DNS_XFER_IN_DONE);
+        struct gtm_diags diags = {0};
+        struct dns_zone_spec spec = {.origin = "example.", .path = "came"};
+        struct dns_zone *zone = dns_zone_load_text(&spec, text, strlen(text), &diags);
+        if (zone == NULL)
+            fail_msg("octet %u is not read back: %s", (uint8_t)odd[i], text);
+        struct seen seen = {.target = target, .alone = alone, .words = words};
+        assert_int_equal(dns_zone_walk(zone, see, &seen), 0);
+        if (seen.found != 3)
+            fail_msg("octet %u is read back as something else: %s", (uint8_t)odd[i], text);
+        dns_zone_unref(zone);
+        gtm_diags_fini(&diags);
+        gtm_free(text);
+    }
+}
+
+/* Compression makes much of little: what is kept counts, not only what came. */
+static void test_expansion(void **state)
+{
+    struct message m;
+    struct gtm_error err = {0};
+    struct dns_xfer_in_opts opts = {.zone = zone_name, .max_bytes = sizeof(m.data)};
+    struct dns_xfer_in *x = dns_xfer_in_new(&opts);
+    uint8_t request[512], rdata[4] = {0};
+    char label[DNS_LABEL_MAX + 1] = {0};
+    assert_non_null(x);
+    assert_true(dns_xfer_in_request(x, 7, request, sizeof(request)) > 12);
+    begin(&m, DNS_TYPE_AXFR);
+    add_soa(&m, 6);
+    size_t at = m.len;
+    memset(label, 'a', DNS_LABEL_MAX);
+    add(&m, label, DNS_TYPE_A, rdata, sizeof(rdata));
+    while (m.len + 16 <= sizeof(m.data)) {
+        rdata[1] = (uint8_t)(m.len >> 8);
+        rdata[2] = (uint8_t)m.len;
+        dns_put16(m.data + m.len, (uint16_t)(0xc000 | at));
+        memcpy(m.data + m.len + 2, "\0\1\0\1\0\0\0\0\0\4", 10);
+        memcpy(m.data + m.len + 12, rdata, 4);
+        m.len += 16;
+        dns_put16(m.data + 6, (uint16_t)(dns_get16(m.data + 6) + 1));
+    }
+    assert_int_equal(dns_xfer_in_feed(x, m.data, m.len, &err), GTM_ELIMIT);
+    dns_xfer_in_free(x);
+}
+
 static void test_serials(void **state)
 {
     assert_true(dns_serial_after(1, 0));
@@ -213,7 +292,8 @@ static void test_serials(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole), cmocka_unit_test(test_differences),
-        cmocka_unit_test(test_wrong), cmocka_unit_test(test_serials)};
+        cmocka_unit_test(test_whole),     cmocka_unit_test(test_differences),
+        cmocka_unit_test(test_wrong),     cmocka_unit_test(test_odd_labels),
+        cmocka_unit_test(test_expansion), cmocka_unit_test(test_serials)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
