@@ -68,22 +68,33 @@ static int keep(const struct gtm__transfer *t, const struct dns_xfer_in_result *
     return rc;
 }
 
-static int ask(struct gtm__transfer *t, const struct gtm__transfer_from *from)
+/* Transfers the zone, as differences to `have` or (NULL) as a whole, and keeps what came. */
+static int ask_for(struct gtm__transfer *t, const struct gtm__transfer_from *from,
+                   const struct dns_zone *have, struct gtm_error *err)
 {
     struct dns_xfer_in_job job = {.zone = t->zone,
-                                  .have = t->have,
+                                  .have = have,
                                   .primary = from->addr,
                                   .primary_len = from->addr_len,
                                   .key = from->has_key ? &from->key : NULL,
                                   .cancel_fd = t->cancel_fd};
-    struct gtm_error err = {0};
-    int rc = dns_xfer_in_run(&job, &t->result, &err);
+    int rc = dns_xfer_in_run(&job, &t->result, err);
     if (rc == GTM_OK && t->result.changed)
-        rc = keep(t, &t->result, &err);
+        rc = keep(t, &t->result, err);
     else if (rc == GTM_OK) /* the file's time is when it was confirmed */
         (void)!utimensat(AT_FDCWD, t->path, NULL, 0);
     gtm_free(t->result.text);
     t->result.text = NULL;
+    return rc;
+}
+
+static int ask(struct gtm__transfer *t, const struct gtm__transfer_from *from)
+{
+    struct gtm_error err = {0};
+    int rc = ask_for(t, from, t->have, &err);
+    /* What differences made of our copy is no zone: the copy is not what the primary thinks. */
+    if (rc == GTM_EPARSE && t->result.incremental)
+        rc = ask_for(t, from, NULL, &err);
     if (rc != GTM_OK)
         gtm_error_set(&t->error, rc, "%s: %.400s", from->text, err.text);
     return rc;

@@ -223,6 +223,7 @@ class Liar(threading.Thread):
         super().__init__(daemon=True)
         self.how = how
         self.asked = 0
+        self.number = 5
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.udp.settimeout(0.05)
         self.udp.bind((address(2), DNS_PORT))
@@ -230,8 +231,8 @@ class Liar(threading.Thread):
         self.tcp = socket.create_server((address(2), DNS_PORT))
         self.ended = False
 
-    def soa(self, number=5):
-        return dns.rrset.from_text("a.test.", 60, "IN", "SOA", f"ns.a.test. a.b. {number} 2 1 600 60")
+    def soa(self, number=None):
+        return dns.rrset.from_text("a.test.", 60, "IN", "SOA", f"ns.a.test. a.b. {number or self.number} 2 1 600 60")
 
     def run(self):
         self.answers.start()
@@ -254,7 +255,7 @@ class Liar(threading.Thread):
             size = struct.unpack("!H", con.recv(2))[0]
             query = dns.message.from_wire(con.recv(size))
             self.asked += 1
-            for records_of_one in self.messages():
+            for records_of_one in self.messages(query.question[0].rdtype == dns.rdatatype.IXFR):
                 reply = dns.message.make_response(query)
                 reply.flags |= dns.flags.AA
                 reply.answer = records_of_one
@@ -270,7 +271,7 @@ class Liar(threading.Thread):
                 con.settimeout(100)
                 con.recv(1)
 
-    def messages(self):
+    def messages(self, differences):
         rr = dns.rrset.from_text
         ns = rr("a.test.", 60, "IN", "NS", "ns.a.test.")
         host = rr("ns.a.test.", 60, "IN", "A", "192.0.2.1")
@@ -288,6 +289,10 @@ class Liar(threading.Thread):
             yield [self.soa(), ns, host, self.soa(6)]
         elif self.how == "no SOA":
             yield [ns, host]
+        elif differences and self.how == "differences of another version":
+            yield [self.soa(), self.soa(3), self.soa(), self.soa()]
+        elif differences and self.how == "differences that leave no zone":
+            yield [self.soa(), self.soa(5), ns, self.soa(), self.soa()]
         elif self.how == "no zone":
             yield [self.soa(), host, self.soa()]
         else:
@@ -322,6 +327,21 @@ def test_liars(how, says):
             before = time.monotonic()
             assert node.stop() == 0
             assert time.monotonic() - before < 5
+    finally:
+        liar.close()
+
+
+@pytest.mark.parametrize("how", ["differences of another version", "differences that leave no zone"])
+def test_useless_differences(how):
+    """The whole zone is taken instead; the same differences would be of no more use the next time."""
+    liar = Liar(how)
+    liar.start()
+    try:
+        with secondary(intent(["a.test."], [address(2)], key="")) as node:
+            wait_for(lambda: serial(node, "a.test") == 5, "it has come")
+            liar.number = 6
+            wait_for(lambda: serial(node, "a.test") == 6, "it has come again")
+            assert node.addresses("ns.a.test") == ["192.0.2.1"]
     finally:
         liar.close()
 
