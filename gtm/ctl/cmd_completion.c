@@ -56,6 +56,7 @@ static const struct {
     {"POOL/ENDPOINT", "$(_gtmctl_names endpoint '{print $1\"/\"$2}')"},
     {"POOL[/ENDPOINT]", "$(_gtmctl_names pool '{print $1}') "
                         "$(_gtmctl_names endpoint '{print $1\"/\"$2}')"},
+    {"POOL/ENDPOINT[/MONITOR]", "$(_gtmctl_names endpoint '{print $1\"/\"$2}')"},
     {"POOL", "$(_gtmctl_names pool '{print $1}')"},
     {"[POOL]", "$(_gtmctl_names pool '{print $1}')"},
     {"ZONE", "$(_gtmctl_names zone '{print $1}')"},

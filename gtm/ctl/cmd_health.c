@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * gtmctl health: the checks themselves, and probing now.
+ * gtmctl health: the checks themselves, probing now, heartbeats.
  */
 #include "gtm/base/clock.h"
 #include "gtm/base/mem.h"
@@ -12,6 +12,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -22,13 +23,19 @@ static const struct ctl_column columns[] = {
     {"ENDPOINT", "endpoint", CTL_COL_TEXT, false, false},
     {"REGION", "region", CTL_COL_TEXT, true, false},
     {"MONITOR", "monitor", CTL_COL_TEXT, false, false},
+    {"KIND", "kind", CTL_COL_TEXT, true, false},
     {"ADDRESS", "address", CTL_COL_TEXT, false, false},
     {"PORT", "port", CTL_COL_TEXT, true, true},
     {"HEALTH", "health", CTL_COL_WORD, false, false},
     {"ADMIN", "admin", CTL_COL_WORD, false, false},
     {"SINCE", "since", CTL_COL_AGE, false, true},
     {"LATENCY", "latency_seconds", CTL_COL_MS, false, true},
+    {"CERT", "certificate_expires", CTL_COL_LEFT, true, true},
+    {"LOAD", "/load/load", CTL_COL_PERCENT, true, true},
+    {"CONNECTIONS", "/load/connections", CTL_COL_TEXT, true, true},
+    {"SHARED", "shared", CTL_COL_TEXT, true, true},
     {"EVIDENCE", "evidence", CTL_COL_TEXT, false, false},
+    {"LOAD_ERROR", "load_error", CTL_COL_TEXT, true, false},
     {"PASSES", "consecutive_passes", CTL_COL_TEXT, true, true},
     {"FAILURES", "consecutive_failures", CTL_COL_TEXT, true, true},
     {"CHECKS", "checks_total", CTL_COL_TEXT, true, true},
@@ -194,6 +201,82 @@ int ctl_health_check(struct ctl *ctl)
         rc = ctl_put(&out);
     }
     gtm_json_free(before);
+    gtm_json_free(root);
+    return rc;
+}
+
+/* ---- heartbeats ---- */
+
+/* A number of an option into the body; false after having said what is wrong. */
+static bool add_number(struct gtm_json *body, const char *key, const char *text)
+{
+    char *end;
+
+    if (text == NULL)
+        return true;
+    double value = strtod(text, &end);
+    if (end == text || *end != 0 || !(value >= 0 && value <= 1e15)) {
+        ctl_error("--%s takes a number, 0 or more, not '%s'", key, text);
+        return false;
+    }
+    gtm_json_add_num(body, key, value);
+    return true;
+}
+
+/* POOL/ENDPOINT[/MONITOR] and what the options say as a new body; NULL after having said why not.
+ */
+static char *push_body(const struct ctl *ctl)
+{
+    char target[2 * CTL_NAME_BYTES], pool[CTL_NAME_BYTES];
+    const char *text = ctl->argv[0], *slash = strchr(text, '/');
+    const char *monitor = slash != NULL ? strchr(slash + 1, '/') : NULL;
+    size_t n = monitor != NULL ? (size_t)(monitor - text) : strlen(text);
+
+    if (ctl->up && ctl->down) {
+        ctl_error("--up or --down, not both");
+        return NULL;
+    }
+    snprintf(target, sizeof(target), "%.*s", (int)(n < sizeof(target) ? n : 0), text);
+    const char *endpoint = ctl_split(target, pool);
+    if (endpoint == NULL)
+        return NULL;
+    struct gtm_json *body = gtm_json_object();
+    gtm_json_add_str(body, "pool", pool);
+    gtm_json_add_str(body, "endpoint", endpoint);
+    if (monitor != NULL)
+        gtm_json_add_str(body, "monitor", monitor + 1);
+    gtm_json_add_str(body, "status", ctl->down ? "down" : "up");
+    if (ctl->text != NULL)
+        gtm_json_add_str(body, "text", ctl->text);
+    char *printed =
+        add_number(body, "load", ctl->load) && add_number(body, "connections", ctl->connections)
+            ? gtm_json_print(body, false)
+            : NULL;
+    gtm_json_free(body);
+    return printed;
+}
+
+int ctl_health_push(struct ctl *ctl)
+{
+    struct gtm_json *root = NULL;
+    struct gtm_buf out = {0};
+    char *body = push_body(ctl);
+
+    if (body == NULL)
+        return CTL_USAGE;
+    int rc = ctl_request(ctl, "POST",
+                         ctl_path("/api/v1/health/push?dryRun=%s", ctl->dry_run ? "true" : "false"),
+                         body, &root);
+    const struct gtm_json *item = gtm_json_get(root, "item");
+    gtm_free(body);
+    if (rc == CTL_OK && ctl_machine(ctl)) {
+        rc = ctl_show_machine(ctl, root);
+    } else if (rc == CTL_OK) {
+        ctl_addf(&out, "%s: %s, %s %" PRId64 " check%s\n", ctl->argv[0],
+                 gtm_json_str(item, "status", "?"), ctl->dry_run ? "would tell" : "told",
+                 gtm_json_i64(item, "told", 0), gtm_json_i64(item, "told", 0) == 1 ? "" : "s");
+        rc = ctl_put(&out);
+    }
     gtm_json_free(root);
     return rc;
 }

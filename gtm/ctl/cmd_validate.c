@@ -12,8 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STDIN_MAX_BYTES (64u << 20)
-
 /* A zone of the intent with its dynamic names, compiled as gtmd would. */
 static bool check_zone(const struct gtm_intent *intent, const struct gtm_zone_conf *z,
                        struct gtm_diags *diags)
@@ -42,27 +40,6 @@ static bool check_zone(const struct gtm_intent *intent, const struct gtm_zone_co
     gtm_free(names);
     dns_zone_unref(zone);
     return zone != NULL;
-}
-
-/* Standard input as a new text; NULL after having said why not. */
-static char *read_stdin(size_t *ret_len)
-{
-    struct gtm_buf buf = {0};
-    char chunk[65536];
-    size_t n;
-
-    while (buf.len <= STDIN_MAX_BYTES && (n = fread(chunk, 1, sizeof(chunk), stdin)) > 0)
-        gtm_buf_add(&buf, chunk, n);
-    if (ferror(stdin) || buf.failed || buf.len > STDIN_MAX_BYTES) {
-        ctl_error("standard input: %s", ferror(stdin) ? "cannot be read"
-                                        : buf.failed  ? "out of memory"
-                                                      : "larger than 64 MiB");
-        gtm_buf_fini(&buf);
-        return NULL;
-    }
-    *ret_len = buf.len;
-    gtm_buf_adds(&buf, "");
-    return gtm_buf_take(&buf);
 }
 
 static void add_inactive(const struct gtm_intent *intent, struct gtm_diags *diags)
@@ -116,7 +93,7 @@ int ctl_validate(struct ctl *ctl)
         return CTL_USAGE;
     }
     if (strcmp(path, "-") == 0) {
-        char *text = read_stdin(&len);
+        char *text = ctl_read_stdin(&len);
         if (text == NULL)
             return CTL_FAILED;
         path = "standard input";

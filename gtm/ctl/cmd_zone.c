@@ -19,12 +19,20 @@
 
 static const struct ctl_column zone_columns[] = {
     {"ZONE", "name", CTL_COL_TEXT, false, false},
+    {"ROLE", "role", CTL_COL_TEXT, false, false},
+    {"STATE", "state", CTL_COL_WORD, false, false},
     {"SERIAL", "serial", CTL_COL_TEXT, false, true},
     {"NAMES", "names", CTL_COL_TEXT, false, true},
     {"RECORDS", "records", CTL_COL_TEXT, false, true},
     {"DYNAMIC", "dynamics", CTL_COL_TEXT, false, true},
     {"MEMORY", "bytes", CTL_COL_BYTES, true, true},
+    {"REFRESHED", "refreshed", CTL_COL_AGE, true, true},
+    {"NEXT", "next_refresh", CTL_COL_LEFT, true, true},
+    {"EXPIRES", "expires", CTL_COL_LEFT, true, true},
+    {"TRANSFERS", "transfers", CTL_COL_TEXT, true, true},
+    {"FAILURES", "failures", CTL_COL_TEXT, true, true},
     {"FILE", "file", CTL_COL_TEXT, false, false},
+    {"ERROR", "last_error", CTL_COL_TEXT, true, false},
 };
 static const struct ctl_column record_columns[] = {
     {"NAME", "name", CTL_COL_TEXT, false, false}, {"TTL", "ttl_seconds", CTL_COL_TEXT, false, true},
@@ -41,6 +49,43 @@ int ctl_zone_list(struct ctl *ctl)
 int ctl_zone_show(struct ctl *ctl)
 {
     return ctl_get_and_show(ctl, ctl_path("/api/v1/zones/%s", ctl->argv[0]), NULL, 0);
+}
+
+/* ---- transfers now ---- */
+
+static int ask(struct ctl *ctl, char *path, const char *what)
+{
+    struct gtm_json *root = NULL;
+    struct gtm_buf out = {0};
+    int rc = ctl_request(ctl, "POST", path, NULL, &root);
+
+    if (rc == CTL_OK && ctl_machine(ctl)) {
+        rc = ctl_show_machine(ctl, root);
+    } else if (rc == CTL_OK) {
+        int64_t asked = gtm_json_i64(gtm_json_get(root, "item"), "asked", 0);
+        ctl_addf(
+            &out, "%s: %" PRId64 " %s%s %s\n", ctl->argv[0], asked, what, asked == 1 ? "" : "s",
+            ctl->dry_run ? "would be asked (dry run)" : "asked; see: gtmctl zone list -o wide");
+        rc = ctl_put(&out);
+    }
+    gtm_json_free(root);
+    return rc;
+}
+
+int ctl_zone_refresh(struct ctl *ctl)
+{
+    return ask(ctl,
+               ctl_path("/api/v1/zones/%s/refresh?dryRun=%s", ctl->argv[0],
+                        ctl->dry_run ? "true" : "false"),
+               "primary server");
+}
+
+int ctl_zone_notify(struct ctl *ctl)
+{
+    return ask(ctl,
+               ctl_path("/api/v1/zones/%s/notify?dryRun=%s", ctl->argv[0],
+                        ctl->dry_run ? "true" : "false"),
+               "secondary server");
 }
 
 /* ---- records ---- */

@@ -42,6 +42,12 @@ const struct ctl_command ctl_commands[] = {
      "  With --wait: until every check has a new result, which is then shown; exit 7 when\n"
      "  --timeout is over before.\n",
      ctl_health_check},
+    {"health", "push", "POOL/ENDPOINT[/MONITOR]", 1, 1, OUT | CTL_OPT_DRY_RUN | CTL_OPT_BEAT,
+     "a heartbeat in the name of an endpoint (monitors of kind push)",
+     "  What the endpoint would send itself, without its token: it is well unless --down says\n"
+     "  otherwise. It counts as one heartbeat: the monitor's fall and rise hold. Example:\n"
+     "    gtmctl health push www/www-eu --load 0.7 --connections 120\n",
+     ctl_health_push},
     {"endpoint", "list", "[POOL]", 0, 1, WATCH, "endpoints: health, order, whether they serve",
      NULL, ctl_endpoint_list},
     {"endpoint", "show", "POOL/ENDPOINT", 1, 1, OUT, "one endpoint", NULL, ctl_endpoint_show},
@@ -74,6 +80,10 @@ const struct ctl_command ctl_commands[] = {
     {"zone", "show", "ZONE", 1, 1, OUT, "one zone and its dynamic names", NULL, ctl_zone_show},
     {"zone", "records", "ZONE", 1, 1, OUT | CTL_OPT_NAME | CTL_OPT_LIMIT, "records of a zone",
      "  At most 1000 unless --limit says otherwise.\n", ctl_zone_records},
+    {"zone", "refresh", "ZONE", 1, 1, OUT | CTL_OPT_DRY_RUN,
+     "ask the primaries of a secondary zone now", NULL, ctl_zone_refresh},
+    {"zone", "notify", "ZONE", 1, 1, OUT | CTL_OPT_DRY_RUN,
+     "tell the secondaries of a zone now that it may have changed", NULL, ctl_zone_notify},
     {"zone", "check", "FILE", 1, 1, OUT | CTL_OPT_ORIGIN, "check a zone file, without gtmd",
      "  Without --origin the zone's name is taken from the file's: example.com.zone.\n",
      ctl_zone_check},
@@ -83,6 +93,12 @@ const struct ctl_command ctl_commands[] = {
     {"policy", "list", "", 0, 0, OUT, "policies", NULL, ctl_policy_list},
     {"policy", "show", "POLICY", 1, 1, OUT, "one policy with its routes and targets", NULL,
      ctl_policy_show},
+    {"policy", "latency", "POLICY", 1, 1, OUT | CTL_OPT_DRY_RUN | CTL_OPT_FILE | CTL_OPT_CLEAR,
+     "push the table of a latency policy, instead of its file",
+     "  With --dry-run it is only checked; with --clear the file counts again. The table is\n"
+     "  kept through restarts. All errors at once, each with its line. Example:\n"
+     "    measure | gtmctl policy latency fast -f -\n",
+     ctl_policy_latency},
     {"config", "show", "", 0, 0, OUT, "the intent in force, defaults filled in", NULL,
      ctl_config_show},
     {"config", "schema", "[intent|node]", 0, 1, OUT,

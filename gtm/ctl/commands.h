@@ -25,6 +25,8 @@ enum ctl_option {
     CTL_OPT_EXIT_CODE = 4096,
     CTL_OPT_WAIT = 8192,
     CTL_OPT_OVER = 32768,
+    CTL_OPT_CLEAR = 65536,
+    CTL_OPT_BEAT = 131072, /* what a heartbeat says */
     CTL_OPT_OUTPUT = 16384 /* -o, --no-headers: all but those that print a text of their own */
 };
 
@@ -52,6 +54,7 @@ int ctl_validate(struct ctl *ctl);
 int ctl_health_list(struct ctl *ctl);
 int ctl_health_show(struct ctl *ctl);
 int ctl_health_check(struct ctl *ctl);
+int ctl_health_push(struct ctl *ctl);
 int ctl_endpoint_list(struct ctl *ctl);
 int ctl_endpoint_show(struct ctl *ctl);
 int ctl_endpoint_order(struct ctl *ctl); /* up, down, drain, auto */
@@ -65,10 +68,13 @@ int ctl_zone_list(struct ctl *ctl);
 int ctl_zone_show(struct ctl *ctl);
 int ctl_zone_records(struct ctl *ctl);
 int ctl_zone_check(struct ctl *ctl);
+int ctl_zone_refresh(struct ctl *ctl);
+int ctl_zone_notify(struct ctl *ctl);
 int ctl_geo_status(struct ctl *ctl);
 int ctl_geo_lookup(struct ctl *ctl);
 int ctl_policy_list(struct ctl *ctl);
 int ctl_policy_show(struct ctl *ctl);
+int ctl_policy_latency(struct ctl *ctl);
 int ctl_config_show(struct ctl *ctl);
 int ctl_config_schema(struct ctl *ctl);
 int ctl_config_docs(struct ctl *ctl);

@@ -46,8 +46,8 @@ struct ctl {
 
     enum ctl_output output;
     bool output_given, no_headers, no_colour, colour;
-    bool yes, dry_run, wait, verbose, exit_code, follow;
-    const char *reason, *client_address, *file, *origin, *pool, *name;
+    bool yes, dry_run, wait, verbose, exit_code, follow, up, down, clear;
+    const char *reason, *client_address, *file, *origin, *pool, *name, *text, *load, *connections;
     uint64_t timeout_ms, watch_ms, for_ms, over_ms,
         limit; /* 0: watch once, no end, no limit given */
 };

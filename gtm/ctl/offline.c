@@ -7,6 +7,10 @@
 #include "gtm/ctl/say.h"
 #include "gtm/ctl/show.h"
 
+#include <stdio.h>
+
+#define STDIN_MAX_BYTES (64u << 20)
+
 int ctl_conclude(const struct ctl *ctl, const struct ctl_verdict *verdict, struct gtm_json *facts,
                  struct gtm_diags *diags)
 {
@@ -35,4 +39,24 @@ int ctl_conclude(const struct ctl *ctl, const struct ctl_verdict *verdict, struc
     gtm_diags_fini(diags);
     gtm_json_free(root);
     return rc == CTL_OK && verdict->ok ? CTL_OK : CTL_FAILED;
+}
+
+char *ctl_read_stdin(size_t *ret_len)
+{
+    struct gtm_buf buf = {0};
+    char chunk[65536];
+    size_t n;
+
+    while (buf.len <= STDIN_MAX_BYTES && (n = fread(chunk, 1, sizeof(chunk), stdin)) > 0)
+        gtm_buf_add(&buf, chunk, n);
+    if (ferror(stdin) || buf.failed || buf.len > STDIN_MAX_BYTES) {
+        ctl_error("standard input: %s", ferror(stdin) ? "cannot be read"
+                                        : buf.failed  ? "out of memory"
+                                                      : "larger than 64 MiB");
+        gtm_buf_fini(&buf);
+        return NULL;
+    }
+    *ret_len = buf.len;
+    gtm_buf_adds(&buf, "");
+    return gtm_buf_take(&buf);
 }

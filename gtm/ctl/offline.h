@@ -22,4 +22,7 @@ struct ctl_verdict {
 int ctl_conclude(const struct ctl *ctl, const struct ctl_verdict *verdict, struct gtm_json *facts,
                  struct gtm_diags *diags);
 
+/* Standard input, at most 64 MiB, as a new text (gtm_free); NULL after having said why not. */
+char *ctl_read_stdin(size_t *ret_len);
+
 #endif

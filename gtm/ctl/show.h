@@ -22,6 +22,8 @@ void ctl_addf(struct gtm_buf *out, const char *fmt, ...) GTM_PRINTF(2, 3);
 /* "3m12s" from an RFC 3339 time until now_ms; "-" when there is none. Returns out. */
 #define CTL_AGE_BYTES 32
 const char *ctl_age(const char *rfc3339, int64_t now_ms, char out[CTL_AGE_BYTES]);
+/* "3m12s" from now_ms until the time; "over" when it has passed, "-" when there is none. */
+const char *ctl_left(const char *rfc3339, int64_t now_ms, char out[CTL_AGE_BYTES]);
 /* "3m12s" */
 const char *ctl_span(int64_t seconds, char out[CTL_AGE_BYTES]);
 /* Colour codes for a health or severity word, "" when colours are off or it has none. */
@@ -35,11 +37,13 @@ int ctl_put(struct gtm_buf *out);
 
 enum ctl_column_kind {
     CTL_COL_TEXT = 0,
-    CTL_COL_AGE,   /* since an RFC 3339 time */
-    CTL_COL_WORD,  /* in its colour */
-    CTL_COL_MS,    /* seconds → "1.5 ms" */
-    CTL_COL_BYTES, /* → "1.5 MB" */
-    CTL_COL_OF     /* "2/3" from KEY_serving and KEY_total */
+    CTL_COL_AGE,     /* since an RFC 3339 time */
+    CTL_COL_LEFT,    /* until an RFC 3339 time */
+    CTL_COL_PERCENT, /* 0.5 → "50 %" */
+    CTL_COL_WORD,    /* in its colour */
+    CTL_COL_MS,      /* seconds → "1.5 ms" */
+    CTL_COL_BYTES,   /* → "1.5 MB" */
+    CTL_COL_OF       /* "2/3" from KEY_serving and KEY_total */
 };
 struct ctl_column {
     const char *heading;

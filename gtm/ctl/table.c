@@ -82,6 +82,12 @@ static void add_cell(struct gtm_buf *out, const struct ctl_column *col, const st
     case CTL_COL_AGE:
         gtm_buf_adds(out, ctl_age(gtm_json_as_str(v), gtm_wall_ms(gtm_clock_system()), age));
         break;
+    case CTL_COL_LEFT:
+        gtm_buf_adds(out, ctl_left(gtm_json_as_str(v), gtm_wall_ms(gtm_clock_system()), age));
+        break;
+    case CTL_COL_PERCENT:
+        gtm_buf_addf(out, "%.0f %%", gtm_json_as_num(v, 0) * 100);
+        break;
     case CTL_COL_MS:
         gtm_buf_addf(out, "%.1f ms", gtm_json_as_num(v, 0) * 1000);
         break;

@@ -123,16 +123,26 @@ const char *ctl_age(const char *rfc3339, int64_t now_ms, char out[CTL_AGE_BYTES]
     return ctl_span(now_ms / 1000 - (int64_t)timegm(&tm), out);
 }
 
+const char *ctl_left(const char *rfc3339, int64_t now_ms, char out[CTL_AGE_BYTES])
+{
+    struct tm tm = {0};
+
+    if (rfc3339 == NULL || strptime(rfc3339, "%Y-%m-%dT%H:%M:%S", &tm) == NULL)
+        return "-";
+    int64_t left = (int64_t)timegm(&tm) - now_ms / 1000;
+    return left > 0 ? ctl_span(left, out) : "over";
+}
+
 /* ---- colours ---- */
 
 const char *ctl_colour(const struct ctl *ctl, const char *word)
 {
     static const struct {
         const char *word, *code;
-    } colours[] = {{"up", "\033[32m"},       {"down", "\033[31m"},  {"critical", "\033[31m"},
-                   {"degraded", "\033[33m"}, {"drain", "\033[33m"}, {"warning", "\033[33m"},
-                   {"mixed", "\033[33m"},    {"error", "\033[31m"}, {"unknown", "\033[36m"},
-                   {"note", "\033[36m"}};
+    } colours[] = {{"up", "\033[32m"},       {"down", "\033[31m"},    {"critical", "\033[31m"},
+                   {"degraded", "\033[33m"}, {"drain", "\033[33m"},   {"warning", "\033[33m"},
+                   {"mixed", "\033[33m"},    {"error", "\033[31m"},   {"unknown", "\033[36m"},
+                   {"note", "\033[36m"},     {"expired", "\033[31m"}, {"waiting", "\033[33m"}};
 
     for (size_t i = 0; ctl->colour && word != NULL && i < sizeof(colours) / sizeof(colours[0]); i++)
         if (strcmp(word, colours[i].word) == 0)

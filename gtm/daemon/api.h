@@ -27,6 +27,7 @@
 #define GTM_API_CONNECTIONS_MAX 256 /* of all listeners together; more wait in the backlog */
 #define GTM_API_HEADER_MAX      (16 * 1024)
 #define GTM_API_BODY_MAX        (1024 * 1024)
+#define GTM_API_TABLE_MAX       (64 * 1024 * 1024) /* of a pushed table of latencies */
 #define GTM_API_TIMEOUT_S       30
 #define GTM_API_OWNER_MAX       64 /* bytes of a user's name, with the NUL */
 

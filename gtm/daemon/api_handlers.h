@@ -35,13 +35,19 @@ void gtm_api_get_regions(struct gtm_api_req *req);
 /* api_health.c */
 void gtm_api_get_health(struct gtm_api_req *req);
 void gtm_api_post_health_check(struct gtm_api_req *req);
+void gtm_api_post_health_push(struct gtm_api_req *req);
 /* api_zones.c */
 void gtm_api_get_zones(struct gtm_api_req *req);
 void gtm_api_get_zone(struct gtm_api_req *req);
 void gtm_api_get_records(struct gtm_api_req *req);
+void gtm_api_post_zone_refresh(struct gtm_api_req *req);
+void gtm_api_post_zone_notify(struct gtm_api_req *req);
 /* api_policies.c */
 void gtm_api_get_policies(struct gtm_api_req *req);
 void gtm_api_get_policy(struct gtm_api_req *req);
+/* api_latency.c */
+void gtm_api_put_latency(struct gtm_api_req *req);
+void gtm_api_delete_latency(struct gtm_api_req *req);
 /* api_geo.c */
 void gtm_api_get_geo(struct gtm_api_req *req);
 void gtm_api_get_geo_lookup(struct gtm_api_req *req);

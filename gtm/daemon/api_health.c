@@ -211,3 +211,120 @@ void gtm_api_post_health_check(struct gtm_api_req *req)
     }
     gtm_json_free(body);
 }
+
+/* --- heartbeats over the API --- */
+
+/* What the body says of itself; false: it is wrong, and 400 was answered. */
+static bool read_push(struct gtm_api_req *req, const struct gtm_json *body, bool *ret_well,
+                      struct health_load *ret_load)
+{
+    const struct gtm_json *status = gtm_json_get(body, "status");
+    const char *word = status ? gtm_json_as_str(status) : "up";
+    *ret_well = word && strcmp(word, "up") == 0;
+    if (!*ret_well && (!word || strcmp(word, "down") != 0)) {
+        gtm_api_problem(req, 400, "badrequest", "status must be up or down");
+        return false;
+    }
+    for (int i = 0; i < GTM_LOAD_COUNT; i++) {
+        const struct gtm_json *value = gtm_json_get(body, gtm_load_words[i]);
+        if (gtm_json_type(value) == GTM_JSON_NULL)
+            continue;
+        double number = gtm_json_as_num(value, -1);
+        if (!(number >= 0 && number <= 1e15)) {
+            gtm_api_problem(req, 400, "badrequest", "%s must be a number, 0 or more",
+                            gtm_load_words[i]);
+            return false;
+        }
+        ret_load->has |= (uint8_t)(1u << i);
+        ret_load->value[i] = number;
+    }
+    return true;
+}
+
+struct push_to {
+    size_t pool, endpoint;
+    const char *monitor; /* NULL = all of kind push */
+    const char *text;
+    const struct health_load *load;
+    bool well, dry_run;
+};
+
+/* How many targets heard it; GTM_E… from the engine in *ret_rc. */
+static int64_t push_all(struct gtmd *d, const struct push_to *to, int *ret_rc)
+{
+    const struct gtm_pool *pool = &d->intent->pools[to->pool];
+    int64_t told = 0;
+    for (size_t m = 0; m < pool->monitors_count; m++) {
+        const struct gtm_monitor *monitor = &d->intent->monitors[pool->monitors[m]];
+        if (monitor->kind != GTM_MONITOR_PUSH ||
+            (to->monitor && strcmp(to->monitor, monitor->name) != 0))
+            continue;
+        for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++) {
+            char key[HEALTH_KEY_BYTES];
+            if (!gtm_endpoint_has(&pool->endpoints[to->endpoint], f) ||
+                !gtm_target_key(d->intent, to->pool, to->endpoint, pool->monitors[m], f, key))
+                continue;
+            int rc = to->dry_run ? GTM_OK
+                                 : health_engine_push(d->health, key, to->well, to->text,
+                                                      to->load->has ? to->load : NULL);
+            told += rc == GTM_OK;
+            *ret_rc = rc ? rc : *ret_rc;
+        }
+    }
+    return told;
+}
+
+static void push_and_answer(struct gtm_api_req *req, const struct push_to *to)
+{
+    struct gtmd *d = gtm_api_daemon(req);
+    const struct gtm_pool *pool = &d->intent->pools[to->pool];
+    int rc = GTM_OK;
+    int64_t told = push_all(d, to, &rc);
+    if (told == 0 && rc == GTM_OK) {
+        gtm_api_problem(req, 409, "conflict", "pool '%s' has no monitor of kind push%s%.100s",
+                        pool->name, to->monitor ? " named " : "", to->monitor ? to->monitor : "");
+        return;
+    }
+    if (told == 0) {
+        gtm_api_problem(req, 503, "busy", "this target is not checked yet: %s", gtm_err_text(rc));
+        return;
+    }
+    struct gtm_json *item = gtm_json_object();
+    gtm_json_add_str(item, "pool", pool->name);
+    gtm_json_add_str(item, "endpoint", pool->endpoints[to->endpoint].name);
+    gtm_json_add_str(item, "status", to->well ? "up" : "down");
+    gtm_json_add_i64(item, "told", told);
+    gtm_api_item(req, 200, "Heartbeat", item);
+}
+
+void gtm_api_post_health_push(struct gtm_api_req *req)
+{
+    struct gtmd *d = gtm_api_daemon(req);
+    struct health_load load = {0};
+    struct push_to to = {.load = &load};
+    if (!gtm_api_query_dry_run(req, &to.dry_run) || !gtm_api_if_match(req))
+        return;
+    struct gtm_json *body = gtm_api_body_object(
+        req, "pool endpoint monitor status text load connections latency_ms requests_per_s");
+    if (!body)
+        return;
+    const char *pool_name = gtm_json_str(body, "pool", "");
+    const char *name = gtm_json_str(body, "endpoint", "");
+    int pool = gtm_intent_pool(d->intent, pool_name);
+    int endpoint = pool >= 0 ? gtm_pool_endpoint(&d->intent->pools[pool], name) : -1;
+    to.monitor = gtm_json_str(body, "monitor", NULL);
+    to.text = gtm_json_str(body, "text", NULL);
+    if (pool < 0) {
+        gtm_api_problem(req, 404, "notfound", "there is no pool '%.100s'", pool_name);
+    } else if (endpoint < 0) {
+        gtm_api_problem(req, 404, "notfound", "pool '%.63s' has no endpoint '%.100s'", pool_name,
+                        name);
+    } else if (!d->health) {
+        gtm_api_problem(req, 409, "state", "this node does not check health (roles)");
+    } else if (read_push(req, body, &to.well, &load)) {
+        to.pool = (size_t)pool;
+        to.endpoint = (size_t)endpoint;
+        push_and_answer(req, &to);
+    }
+    gtm_json_free(body);
+}

@@ -272,6 +272,10 @@ void gtm_api__dispatch(struct gtm_api_listener *listener, struct evhttp_request 
         gtm_api_problem(req, 400, "badrequest",
                         "unknown query parameter '%.100s'; this path takes %s", unknown,
                         match.route->query ? match.route->query : "none");
+    else if (evbuffer_get_length(evhttp_request_get_input_buffer(http)) >
+             gtm_api__body_max(match.route))
+        gtm_api_problem(req, 413, "toolarge", "the body may have %zu bytes",
+                        gtm_api__body_max(match.route));
     else
         match.route->handler(req);
 }

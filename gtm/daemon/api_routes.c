@@ -4,6 +4,7 @@
  * place; deploy/openapi.yaml has every row, which a test checks.
  */
 #include "gtm/daemon/api_handlers.h"
+#include "gtm/daemon/api_server.h"
 
 #define V1 "/api/v1"
 
@@ -37,14 +38,24 @@ const struct gtm_api_route gtm_api_routes[] = {
      "Every check with its evidence"},
     {GTM_API_POST, V1 "/health/check", gtm_api_post_health_check, GTM_API_OPERATOR, NULL,
      "Probe now"},
+    {GTM_API_POST, V1 "/health/push", gtm_api_post_health_push, GTM_API_OPERATOR, NULL,
+     "A heartbeat in the name of an endpoint"},
     {GTM_API_GET, V1 "/zones", gtm_api_get_zones, GTM_API_VIEWER, NULL, "Zones served"},
     {GTM_API_GET, V1 "/zones/{zone}", gtm_api_get_zone, GTM_API_VIEWER, NULL,
      "One zone with its dynamic names"},
     {GTM_API_GET, V1 "/zones/{zone}/records", gtm_api_get_records, GTM_API_VIEWER,
      "name limit after", "Records and dynamic names of a zone, paged"},
+    {GTM_API_POST, V1 "/zones/{zone}/refresh", gtm_api_post_zone_refresh, GTM_API_OPERATOR, NULL,
+     "Ask the primaries of a secondary zone now"},
+    {GTM_API_POST, V1 "/zones/{zone}/notify", gtm_api_post_zone_notify, GTM_API_OPERATOR, NULL,
+     "Tell the secondaries of a zone now"},
     {GTM_API_GET, V1 "/policies", gtm_api_get_policies, GTM_API_VIEWER, NULL, "Policies"},
     {GTM_API_GET, V1 "/policies/{policy}", gtm_api_get_policy, GTM_API_VIEWER, NULL,
      "One policy with its routes and targets"},
+    {GTM_API_PUT, V1 "/policies/{policy}/latency", gtm_api_put_latency, GTM_API_OPERATOR, NULL,
+     "The table of a latency policy, instead of its file"},
+    {GTM_API_DELETE, V1 "/policies/{policy}/latency", gtm_api_delete_latency, GTM_API_OPERATOR,
+     NULL, "Forget the pushed table: back to the file"},
     {GTM_API_GET, V1 "/geo", gtm_api_get_geo, GTM_API_VIEWER, NULL,
      "Geography databases and class maps"},
     {GTM_API_GET, V1 "/geo/lookup", gtm_api_get_geo_lookup, GTM_API_VIEWER, "address",
@@ -69,3 +80,8 @@ const struct gtm_api_route gtm_api_metrics_routes[] = {
 };
 const size_t gtm_api_metrics_routes_count =
     sizeof(gtm_api_metrics_routes) / sizeof(gtm_api_metrics_routes[0]);
+
+size_t gtm_api__body_max(const struct gtm_api_route *route)
+{
+    return route->handler == gtm_api_put_latency ? GTM_API_TABLE_MAX : GTM_API_BODY_MAX;
+}

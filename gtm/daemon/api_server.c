@@ -245,7 +245,9 @@ static int serve(struct gtm_api_listener *listener, int fd, const struct gtm_api
     }
     evconnlistener_set_error_cb(listener->ev, on_accept_error);
     evhttp_set_max_headers_size(listener->http, GTM_API_HEADER_MAX);
-    evhttp_set_max_body_size(listener->http, GTM_API_BODY_MAX);
+    /* What only one route takes is refused to the others by the dispatch. */
+    evhttp_set_max_body_size(listener->http,
+                             routes == gtm_api_routes ? GTM_API_TABLE_MAX : GTM_API_BODY_MAX);
     evhttp_set_timeout(listener->http, GTM_API_TIMEOUT_S);
     evhttp_set_default_content_type(listener->http, NULL);
     /* All that evhttp knows, so that a wrong one gets our 405 with Allow. */

@@ -71,6 +71,9 @@ struct gtm_api_req {
     struct gtm_api_target target;
 };
 
+/* Bytes that a body of the route may have. Defined beside the table (api_routes.c). */
+size_t gtm_api__body_max(const struct gtm_api_route *route);
+
 /* Finds the route and calls its handler, or answers the error. */
 void gtm_api__dispatch(struct gtm_api_listener *listener, struct evhttp_request *http);
 /* Answers 503 and leaves the shell to whoever still holds it. */

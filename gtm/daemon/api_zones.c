@@ -209,6 +209,51 @@ void gtm_api_get_zone(struct gtm_api_req *req)
                       zones_fini, job);
 }
 
+/* --- transfers now --- */
+
+static void answer_asked(struct gtm_api_req *req, size_t zone, const char *kind, int64_t asked)
+{
+    struct gtm_json *item = gtm_json_object();
+    gtm_json_add_str(item, "zone", gtm_api_daemon(req)->intent->zones[zone].name);
+    gtm_json_add_i64(item, "asked", asked);
+    gtm_api_item(req, 202, kind, item);
+}
+
+void gtm_api_post_zone_refresh(struct gtm_api_req *req)
+{
+    struct gtmd *d = gtm_api_daemon(req);
+    bool dry_run = false;
+    int zone = find_zone(req);
+    if (zone < 0 || !gtm_api_query_dry_run(req, &dry_run) || !gtm_api_if_match(req))
+        return;
+    const struct gtm_zone_conf *conf = &d->intent->zones[zone];
+    if (conf->primaries_count == 0 ||
+        (!dry_run && !gtm_secondary_refresh(d->secondary, (size_t)zone)))
+        gtm_api_problem(req, 409, "conflict",
+                        "zone '%s' has no primaries: it comes from its file (gtmctl reload)",
+                        conf->name);
+    else
+        answer_asked(req, (size_t)zone, "ZoneRefresh", (int64_t)conf->primaries_count);
+}
+
+void gtm_api_post_zone_notify(struct gtm_api_req *req)
+{
+    struct gtmd *d = gtm_api_daemon(req);
+    bool dry_run = false;
+    int zone = find_zone(req);
+    if (zone < 0 || !gtm_api_query_dry_run(req, &dry_run) || !gtm_api_if_match(req))
+        return;
+    const struct gtm_zone_conf *conf = &d->intent->zones[zone];
+    if (conf->secondaries_count == 0)
+        gtm_api_problem(req, 409, "conflict", "zone '%s' has no secondaries to tell", conf->name);
+    else if (!d->compiled || gtm_compiled_placeholder(d->compiled, (size_t)zone))
+        gtm_api_problem(req, 409, "conflict", "the copy of zone '%s' has not come yet", conf->name);
+    else if (!dry_run && !gtm_notifier_tell(d->notifier, (size_t)zone))
+        gtm_api_problem(req, 503, "busy", "its secondaries cannot be told just now");
+    else
+        answer_asked(req, (size_t)zone, "ZoneNotify", (int64_t)conf->secondaries_count);
+}
+
 /* --- records --- */
 
 struct walk {

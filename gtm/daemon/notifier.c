@@ -109,7 +109,7 @@ static struct dns_notify_target target(const struct gtm_zone_peer *peer,
     return t;
 }
 
-static void tell(struct gtm_notifier *n, const struct gtm_zone_conf *conf,
+static bool tell(struct gtm_notifier *n, const struct gtm_zone_conf *conf,
                  const struct dns_zone *zone)
 {
     struct dns_notify_target targets[GTM_ZONE_PEERS_MAX];
@@ -120,9 +120,19 @@ static void tell(struct gtm_notifier *n, const struct gtm_zone_conf *conf,
         targets[i] =
             target(peer, peer->has_key ? gtm_settings_key(n->d->settings, peer->key) : NULL);
     }
-    if (dns_notify_send(n->notify, zone, targets, count) != GTM_OK)
-        gtm_log(GTM_LOG_WARN, "zone", "too many secondaries wait to be told",
-                gtm_kv_str("zone", conf->name));
+    if (dns_notify_send(n->notify, zone, targets, count) == GTM_OK)
+        return true;
+    gtm_log(GTM_LOG_WARN, "zone", "too many secondaries wait to be told",
+            gtm_kv_str("zone", conf->name));
+    return false;
+}
+
+bool gtm_notifier_tell(struct gtm_notifier *n, size_t z)
+{
+    const struct gtmd *d = n->d;
+    const struct gtm_zone_conf *conf = &d->intent->zones[z];
+    return conf->secondaries_count > 0 && ready(n) &&
+           tell(n, conf, gtm_compiled_zone(d->compiled, z));
 }
 
 void gtm_notifier_zones(struct gtm_notifier *n)
@@ -145,6 +155,6 @@ void gtm_notifier_zones(struct gtm_notifier *n)
         }
         if (told)
             *told = (struct told){info.serial, (unsigned)conf->secondaries_count};
-        tell(n, conf, zone);
+        (void)tell(n, conf, zone);
     }
 }

@@ -58,7 +58,7 @@ static void done(void *arg)
     }
     if (job->node)
         gtm__job_check_node(job, d->node);
-    bool geo_only = !job->config && !job->first;
+    bool geo_only = !job->config && !job->first && !job->again;
     bool changed = job->intent && d->intent && strcmp(d->intent->sha256, job->intent->sha256) != 0;
     int code = job->diags.errors ? GTM_EPARSE : 0;
     if (!code && !job->compiled && !(geo_only && job->geo_failed))
@@ -72,7 +72,7 @@ static void done(void *arg)
     /* A database that came with a wrong intent is not in force: the watch will load it. */
     if (job->intent && !job->dry && !(code && job->geo_new && !job->geo_failed))
         gtm__job_note_geo(job);
-    if (!geo_only && !job->dry)
+    if (!geo_only && !job->again && !job->dry)
         gtm__job_note_config(job, code);
     if (job->config && !job->dry && !code)
         gtm_push_reload(d->push);
@@ -118,11 +118,12 @@ static void fail_waiters(struct gtm_reload *reload, int code)
 /* Moves the waiters of the kind of the first one into the job. */
 static void take_waiters(struct gtm_reload *reload, struct gtm__job *job)
 {
+    bool again = reload->waiting->again;
     job->dry = reload->waiting->dry;
     struct gtm__waiter **at = &reload->waiting, **last = &job->waiters;
     while (*at) {
         struct gtm__waiter *waiter = *at;
-        if (waiter->dry != job->dry) {
+        if (waiter->dry != job->dry || waiter->again != again) {
             at = &waiter->next;
             continue;
         }
@@ -134,14 +135,19 @@ static void take_waiters(struct gtm_reload *reload, struct gtm__job *job)
     }
 }
 
+static enum gtm__job_kind kind_due(const struct gtm_reload *reload)
+{
+    if (reload->waiting)
+        return reload->waiting->again ? GTM__JOB_AGAIN : GTM__JOB_CONFIG;
+    return reload->geo_due ? GTM__JOB_GEO : GTM__JOB_ZONES;
+}
+
 void gtm__reload_next(struct gtm_reload *reload)
 {
     if (reload->status.running || reload->d->phase != GTMD_SERVING ||
         (!reload->waiting && !reload->geo_due && !reload->zones_due))
         return;
-    enum gtm__job_kind kind = reload->waiting   ? GTM__JOB_CONFIG
-                              : reload->geo_due ? GTM__JOB_GEO
-                                                : GTM__JOB_ZONES;
+    enum gtm__job_kind kind = kind_due(reload);
     struct gtm__job *job = gtm__job_new(reload, kind);
     if (job && kind == GTM__JOB_ZONES && !gtm__zones_take(reload, job)) {
         gtm__job_free(job);
@@ -154,7 +160,7 @@ void gtm__reload_next(struct gtm_reload *reload)
     }
     if (reload->waiting) {
         take_waiters(reload, job);
-        if (!job->dry)
+        if (!job->dry && !job->again)
             gtm_sdnotify_reloading();
     }
     if (!job->dry && kind != GTM__JOB_ZONES)
@@ -162,14 +168,14 @@ void gtm__reload_next(struct gtm_reload *reload)
     start(reload, job);
 }
 
-int gtm_reload_request(struct gtm_reload *reload, bool dry, gtm_reload_done_fn fn, void *arg)
+static int wait_for(struct gtm_reload *reload, const struct gtm__waiter *what)
 {
     if (reload->waiting_count >= WAITERS_MAX)
         return GTM_ELIMIT;
     struct gtm__waiter *waiter = gtm_calloc(1, sizeof(*waiter));
     if (!waiter)
         return GTM_ENOMEM;
-    *waiter = (struct gtm__waiter){.dry = dry, .done = fn, .arg = arg};
+    *waiter = *what;
     struct gtm__waiter **last = &reload->waiting;
     while (*last)
         last = &(*last)->next;
@@ -177,6 +183,16 @@ int gtm_reload_request(struct gtm_reload *reload, bool dry, gtm_reload_done_fn f
     reload->waiting_count++;
     gtm__reload_next(reload);
     return 0;
+}
+
+int gtm_reload_request(struct gtm_reload *reload, bool dry, gtm_reload_done_fn fn, void *arg)
+{
+    return wait_for(reload, &(struct gtm__waiter){.dry = dry, .done = fn, .arg = arg});
+}
+
+int gtm_reload_again(struct gtm_reload *reload, gtm_reload_done_fn fn, void *arg)
+{
+    return wait_for(reload, &(struct gtm__waiter){.again = true, .done = fn, .arg = arg});
 }
 
 bool gtm_reload_prepare(struct gtm_reload *reload)

@@ -10,7 +10,7 @@
 
 struct gtm__waiter {
     struct gtm__waiter *next;
-    bool dry;
+    bool dry, again;
     gtm_reload_done_fn done;
     void *arg;
 };
@@ -18,6 +18,7 @@ struct gtm__waiter {
 enum gtm__job_kind {
     GTM__JOB_FIRST = 0, /* the start */
     GTM__JOB_CONFIG,    /* node file, intent and what they name */
+    GTM__JOB_AGAIN,     /* the same once more: another pushed table */
     GTM__JOB_GEO,       /* a changed database */
     GTM__JOB_ZONES      /* changed zone files */
 };
@@ -25,7 +26,7 @@ enum gtm__job_kind {
 /* All fields are the job's own while it is worked on. */
 struct gtm__job {
     struct gtm_reload *reload;
-    bool first, config, dry;
+    bool first, config, again, dry;
     char *node_path, *data_dir;
     struct gtm_node *node;     /* read again, or NULL */
     struct gtm_intent *intent; /* read again, or a reference on the present one */

@@ -52,6 +52,7 @@ struct gtm__job *gtm__job_new(struct gtm_reload *reload, enum gtm__job_kind kind
     job->reload = reload;
     job->config = kind == GTM__JOB_CONFIG;
     job->first = kind == GTM__JOB_FIRST;
+    job->again = kind == GTM__JOB_AGAIN;
     job->node_path = gtm_strdup(d->node_path);
     job->data_dir = gtm_strdup(d->node->data_dir);
     job->paths = gtm_calloc(d->node->geo_databases_count + 1, sizeof(*job->paths));
@@ -123,7 +124,7 @@ void gtm__job_work(void *arg)
         job->settings = gtm_settings_load(node, job->intent, &job->diags);
     load_geo(job);
     /* A database that fails changes nothing by itself. */
-    if (!job->config && !job->first && !job->geo_new)
+    if (!job->config && !job->first && !job->again && !job->geo_new)
         return;
     compile(job);
     gtm_geo_release_pages(job->geo);

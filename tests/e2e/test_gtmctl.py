@@ -110,7 +110,8 @@ def test_every_command_of_the_table_is_tried(ctl):
     """A command that is added to the table must come into these files."""
     told = {re.match(r"  (\S+(?: [a-z]+)?)", line).group(1) for line in ctl("help").out.splitlines()[2:]
             if re.match(r"  [a-z]", line)}
-    text = "".join(p.read_text() for p in pathlib.Path(__file__).parent.glob("test_gtmctl*.py"))
+    folder = pathlib.Path(__file__).parent
+    text = "".join(p.read_text() for p in [*folder.glob("test_gtmctl*.py"), folder / "test_operate.py"])
     tried = {c for c in told if re.search(rf'"{c}\b', text) or re.search('"' + '",\\s*"'.join(c.split()) + '"', text)}
     assert len(told) > 35
     assert told - tried == set()
