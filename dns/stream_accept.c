@@ -153,15 +153,14 @@ static void add_client(struct dns__listener *l, int fd, const struct sockaddr_st
 
 /* Out of descriptors or memory: a client makes room, or accepting rests a while (the socket would
  * stay readable, and the thread would spin). */
-static bool make_room(struct dns_stream *s)
+static void make_room(struct dns_stream *s)
 {
     if (dns__clients_evict(s))
-        return true;
+        return;
     for (size_t i = 0; i < s->listeners_count; i++)
         event_del(s->accepts[i]);
     struct timeval tv = {0, ACCEPT_PAUSE_MS * 1000};
     event_add(s->accept_timer, &tv);
-    return false;
 }
 
 void dns__stream_on_accept_timer(evutil_socket_t fd, short what, void *stream)
@@ -185,8 +184,10 @@ void dns__stream_on_accept(evutil_socket_t fd, short what, void *listener)
             add_client(l, client, &addr);
         else if (errno == EAGAIN || errno == EWOULDBLOCK)
             return;
-        else if ((errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) &&
-                 !make_room(l->stream))
+        else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            /* libevent closes the descriptor later: to try on now would cost all clients */
+            make_room(l->stream);
             return;
+        }
     }
 }
