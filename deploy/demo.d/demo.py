@@ -9,6 +9,8 @@ import random
 import shutil
 import signal
 import socket
+import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -28,7 +30,10 @@ REGIONS = [  # name, latitude, longitude, address of its web server
     ("eu-west", 53.3, -6.3, "127.20.2.1"),
     ("ap-south", 1.35, 103.8, "127.20.3.1"),
 ]
-ADDRESS = {address: name for name, _, _, address in REGIONS}
+NEXT = ("next", "127.20.9.1")  # the new version that a few users try
+ADDRESS = {address: name for name, _, _, address in REGIONS} | {NEXT[1]: NEXT[0]}
+CANARY, CANARY_PERCENT, CANARY_ASKS = "canary.example.com", 10, 600
+SHOP, SHOP_NETWORKS, SHOP_RAMP = "shop.example.com", 150, "3s"
 # Networks that have long belonged to universities and telephone companies; each is looked up before it is used.
 CLIENTS = [
     ("US", "12.0.0.0"), ("CA", "142.103.0.0"), ("MX", "189.128.0.0"), ("BR", "200.160.0.0"), ("AR", "200.45.0.0"),
@@ -84,7 +89,7 @@ class Demo:
         log.close()
 
     def start_region(self, name):
-        address = next(a for n, _, _, a in REGIONS if n == name)
+        address = next(a for a, n in ADDRESS.items() if n == name)
         self.start(name, [sys.executable, os.path.join(HERE, "region_server.py"), name, address, str(self.http_port)])
 
     def stop(self, name):
@@ -125,17 +130,25 @@ class Demo:
     def configure(self):
         both = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
         self.dns_port = self.free_port(["127.0.0.1"], both)
-        self.http_port = self.free_port([a for _, _, _, a in REGIONS], (socket.SOCK_STREAM,))
+        self.tls_port = self.free_port(["127.0.0.1"], (socket.SOCK_STREAM,))
+        self.http_port = self.free_port(list(ADDRESS), (socket.SOCK_STREAM,))
+        self.certificate()
         self.socket_path = os.path.join(self.scratch, "gtmd.sock")
         self.write("node.yaml", f"""\
 node: {{name: demo-1, region: us-east}}
 data_dir: {self.scratch}/data
 cluster_file: cluster.yaml
-dns: {{listen: [{{address: 127.0.0.1, port: {self.dns_port}}}], threads: 1}}
+dns:
+  listen: [{{address: 127.0.0.1, port: {self.dns_port}}}]
+  tls: {{listen: [{{address: 127.0.0.1, port: {self.tls_port}}}], cert: dns.pem, key: dns.key}}
+  threads: 1
 api: {{socket: {self.socket_path}}}
 """)
         regions = "".join(f"  - {{name: {n}, location: [{lat}, {lon}]}}\n" for n, lat, lon, _ in REGIONS)
-        endpoints = "".join(f"      - {{name: www-{n}, region: {n}, addresses: [{a}]}}\n" for n, _, _, a in REGIONS)
+
+        def endpoints(pool):
+            return "".join(f"      - {{name: {pool}-{n}, region: {n}, addresses: [{a}]}}\n" for n, _, _, a in REGIONS)
+
         self.write("cluster.yaml", f"""\
 regions:
 {regions}monitors:
@@ -145,13 +158,29 @@ pools:
   - name: www
     monitors: [web]
     endpoints:
-{endpoints}policies:
+{endpoints("www")}\
+  - name: shop
+    monitors: [web]
+    failback: {{hold: 500ms, ramp: {SHOP_RAMP}}}
+    endpoints:
+{endpoints("shop")}\
+  - name: next
+    monitors: [web]
+    endpoints:
+      - {{name: next, region: us-east, addresses: [{NEXT[1]}]}}
+policies:
   - {{name: nearest-www, pool: www, steer: nearest, ttl: 5s}}
+  - {{name: session, pool: shop, steer: sticky, ttl: 5s}}
+  - name: canary
+    steer: weighted
+    to: [{{policy: nearest-www, weight: {100 - CANARY_PERCENT}}}, {{pool: next, weight: {CANARY_PERCENT}}}]
 zones:
   - name: example.com
     file: example.com.zone
     names:
       - {{name: www, types: [A], policy: nearest-www}}
+      - {{name: shop, types: [A], policy: session}}
+      - {{name: canary, types: [A], policy: canary}}
 """)
         self.write("example.com.zone", """\
 $TTL 300
@@ -159,6 +188,14 @@ $TTL 300
 @    NS  ns1
 ns1  A   127.0.0.1
 """)
+
+    def certificate(self):
+        made = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                               "-nodes", "-days", "2", "-subj", "/CN=ns1.example.com",
+                               "-addext", "subjectAltName=DNS:ns1.example.com", "-keyout", "dns.key", "-out", "dns.pem"],
+                              cwd=self.scratch, capture_output=True, text=True, timeout=30, check=False)
+        if made.returncode != 0:
+            raise Failed(f"openssl makes no certificate: {made.stderr}")
 
     def gtmctl(self, *args, check=True):
         run = subprocess.run([os.path.join(self.options.bin, "gtmctl"), "--socket", self.socket_path, *args],
@@ -177,10 +214,10 @@ ns1  A   127.0.0.1
 
     # --- asking ---
 
-    def ask(self, client):
+    def ask(self, client, name=NAME):
         """The region a client of this network is sent to, and the scope of the answer; (None, None) for silence."""
         subnet = dns.edns.ECSOption(client, 24)
-        query = dns.message.make_query(NAME, "A", use_edns=0, options=[subnet])
+        query = dns.message.make_query(name, "A", use_edns=0, options=[subnet])
         self.questions += 1
         try:
             reply = dns.query.udp(query, "127.0.0.1", port=self.dns_port, timeout=2)
@@ -195,6 +232,9 @@ ns1  A   127.0.0.1
     def regions_of(self, countries):
         return {country: self.ask(place["client"])[0] for country, place in countries.items()}
 
+    def shops_of(self, networks):
+        return {network: self.ask(network, SHOP)[0] for network in networks}
+
     def left(self, region, countries):
         """Everybody gets an answer, and nobody that region."""
         return {None, region}.isdisjoint(self.regions_of(countries).values())
@@ -206,6 +246,13 @@ ns1  A   127.0.0.1
         try:
             with direct.open(f"http://{address}:{self.http_port}/", timeout=5) as page:
                 return page.read().decode().startswith(region + " ")
+        except OSError:
+            return False
+
+    def listens(self, address):
+        try:
+            socket.create_connection((address, self.http_port), timeout=5).close()
+            return True
         except OSError:
             return False
 
@@ -289,12 +336,106 @@ ns1  A   127.0.0.1
         self.gtmctl("endpoint", "auto", f"www/www-{region}", "--reason", "demo", "--yes")
         self.regain(region, countries, "Back to automatic:", lambda: None)
 
+    def over_tls(self, context, session=None):
+        """(region of an answer over a new connection, its session, was it resumed)"""
+        query = dns.message.make_query(NAME, "A", use_edns=0, options=[dns.edns.ECSOption(CLIENTS[0][1], 24)])
+        wire = query.to_wire()
+        with socket.create_connection(("127.0.0.1", self.tls_port), timeout=5) as plain, \
+                context.wrap_socket(plain, server_hostname="ns1.example.com", session=session) as tls:
+            tls.sendall(struct.pack("!H", len(wire)) + wire)
+            with tls.makefile("rb") as stream:
+                reply = dns.message.from_wire(stream.read(struct.unpack("!H", stream.read(2))[0]))
+            return ADDRESS[reply.answer[0][0].address], tls.session, tls.session_reused
+
+    def private(self):
+        self.title("The same over TLS (RFC 7858)")
+        context = ssl.create_default_context(cafile=os.path.join(self.scratch, "dns.pem"))
+        udp = self.ask(CLIENTS[0][1])[0]
+        first, session, _ = self.over_tls(context)
+        second, _, resumed = self.over_tls(context, session)
+        self.claim("DNS over TLS answers as UDP does, with a checked certificate; the second connection resumes the first",
+                   first == second == udp and resumed)
+
+    def canary(self):
+        self.title(f"A canary: {CANARY_PERCENT} % of the answers for {CANARY} are a new version")
+        got = sum(self.ask(CLIENTS[0][1], CANARY)[0] == NEXT[0] for _ in range(CANARY_ASKS))
+        want = CANARY_ASKS / 10
+        self.claim(f"{got} of {CANARY_ASKS} answers are the new version, within four deviations of {want:.0f}",
+                   abs(got - want) <= 4 * math.sqrt(want * 0.9))
+
+    def slow_start(self, region):
+        """Right after the region is back: www has its users at once, the shop lets them come back little by little."""
+        own = [network for network, home in self.shops.items() if home == region]
+        self.title(f"Slow start: {SHOP} gives {region} its networks back over {SHOP_RAMP} (failback.ramp)")
+        begun = time.monotonic()
+        shares = [0]
+
+        def all_back():
+            share = 100 * sum(home == region for home in self.shops_of(own).values()) // len(own)
+            if share != shares[-1]:
+                shares.append(share)
+            return share == 100
+        self.until("all networks are back", all_back, 20)
+        steps = " → ".join(f"{share} %" for share in shares)
+        self.claim(f"of {len(own)} networks {steps} are back after {time.monotonic() - begun:.1f} s",
+                   shares == sorted(shares) and shares[-1] == 100 and len(shares) >= 4)
+
+    def sticky(self, region):
+        self.title(f"Sticky: {SHOP} keeps each client network on one server, also when {region} is drained")
+        own = {network for network, home in self.shops.items() if home == region}
+        self.gtmctl("endpoint", "drain", f"shop/shop-{region}", "--reason", "demo", "--yes")
+        self.until("it is drained", lambda: self.ask(next(iter(own)), SHOP)[0] != region, 5)
+        now = self.shops_of(self.shops)
+        moved = {network for network in now if now[network] != self.shops[network]}
+        self.claim(f"{len(moved)} of {len(now)} networks moved: exactly those of {region}", moved == own)
+        self.gtmctl("endpoint", "auto", f"shop/shop-{region}", "--reason", "demo", "--yes")
+        back = self.until("they are back", lambda: self.shops_of(self.shops) == self.shops, 10)
+        self.claim("all of them are back where they were", back is not None)
+
+    def problems(self):
+        return {p["name"] for p in json.loads(self.gtmctl("problems", "-o", "json"))["items"]}
+
+    def bad_release(self, countries):
+        self.title("A bad release: every health page says 500, while the servers serve")
+        for name, _, _, _ in REGIONS:
+            self.send(name, signal.SIGUSR1)
+        held = self.until("panic", lambda: "PanicHeld" in self.problems(), 10)
+        home = {country: self.nearest(place)[1] for country, place in countries.items()}
+        stay = self.until("all at home", lambda: self.regions_of(countries) == home, 5)
+        self.show("problems")
+        self.claim("gtmd does not believe it: everyone keeps the nearest region, and it is reported",
+                   held is not None and stay is not None)
+        for name, _, _, _ in REGIONS:
+            self.send(name, signal.SIGUSR2)
+        over = self.until("the panic is over", lambda: "PanicHeld" not in self.problems(), 10)
+        self.claim("rolled back: the panic is over", over is not None)
+
+    def replace(self):
+        self.title("An upgrade: another gtmd takes over the sockets (gtmd --replace)")
+        old, asked, lost = self.processes["gtmd"], self.questions, self.unanswered
+        self.start("gtmd", [os.path.join(self.options.bin, "gtmd"), "--config",
+                            os.path.join(self.scratch, "node.yaml"), "--replace"])
+        try:
+            gone = self.until("the old one has ended",
+                              lambda: self.ask(CLIENTS[0][1])[0] and old.poll() is not None, 30)
+        finally:
+            if old.poll() is None:
+                old.kill()
+                old.wait()
+        serves = self.until("the new one serves", self.is_serving, 10)
+        self.claim(f"process {old.pid} handed over to {self.processes['gtmd'].pid}: none of "
+                   f"{self.questions - asked} questions meanwhile was lost",
+                   gone is not None and serves is not None and old.returncode == 0 and self.unanswered == lost)
+
     def run(self):
         self.configure()
         self.title("Three regions on loopback, one gtmd")
         for name, lat, lon, address in REGIONS:
             self.start_region(name)
             self.say(f"{name:<9} at {lat:6.1f} {lon:6.1f}   http://{address}:{self.http_port}/")
+        self.start_region(NEXT[0])
+        # a server that is down when gtmd looks first ramps up like any that recovers
+        self.until("the web servers listen", lambda: all(self.listens(a) for a in ADDRESS), 10)
         begun = time.monotonic()
         self.start("gtmd", [os.path.join(self.options.bin, "gtmd"), "--config",
                             os.path.join(self.scratch, "node.yaml")])
@@ -311,11 +452,19 @@ ns1  A   127.0.0.1
         countries = self.find_clients()
         self.show_world(countries)
 
+        self.private()
+        self.canary()
+        self.shops = self.shops_of(random_networks(SHOP_NETWORKS))
+        self.sticky("us-east")
+
         self.lose("eu-west", countries, "Killing", lambda: self.kill("eu-west"))
         self.regain("eu-west", countries, "Starting again:", lambda: self.start_region("eu-west"))
+        self.slow_start("eu-west")
         self.lose("ap-south", countries, "Hanging (SIGSTOP)", lambda: self.send("ap-south", signal.SIGSTOP))
         self.regain("ap-south", countries, "Waking:", lambda: self.send("ap-south", signal.SIGCONT))
         self.operator("us-east", countries)
+        self.bad_release(countries)
+        self.replace()
         self.show("status")
         self.title("Meanwhile")
         self.claim(f"each of {self.questions} questions was answered", self.unanswered == 0)
@@ -354,6 +503,10 @@ ns1  A   127.0.0.1
         for name in list(self.processes):
             self.stop(name)
         shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+def random_networks(count):
+    return [f"{random.randint(1, 126)}.{random.randint(0, 255)}.{random.randint(0, 255)}.0" for _ in range(count)]
 
 
 def distance_km(a, b):

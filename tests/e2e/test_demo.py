@@ -27,6 +27,15 @@ BROKEN = {
     "servers that are not what they say": [
         ("os.path.join(HERE, \"region_server.py\"), name,", "os.path.join(HERE, \"region_server.py\"), \"x\" + name,",
          "the servers they go to answer them")],
+    "a canary of another size": [
+        ("weight: {CANARY_PERCENT}}}]", "weight: 4{CANARY_PERCENT}}}]", "of 600 answers are the new version")],
+    "a ramp that is none": [
+        ("ramp: {SHOP_RAMP}}}", "ramp: 0s}}", "networks 0 % → ")],
+    "a bad release that is good": [
+        ("self.send(name, signal.SIGUSR1)", "self.send(name, signal.SIGUSR2)",
+         "gtmd does not believe it: everyone keeps the nearest region, and it is reported")],
+    "a successor that never comes": [
+        ('"node.yaml"), "--replace"])', '"node.yaml"), "--check"])', "handed over to")],
 }
 
 
@@ -85,8 +94,8 @@ def test_demo_sees_all_that_it_claims(tmp_path):
     code, text = run.wait(), run.text()
     assert code == 0, text
     seen = claims(text)
-    assert len(seen) == 11 and {mark for mark, _ in seen} == {"seen"}, text
-    assert "11 of 11 claims seen" in text
+    assert len(seen) == 19 and {mark for mark, _ in seen} == {"seen"}, text
+    assert "19 of 19 claims seen" in text
     # What a reader can check without gtm: at least eight countries, everyone at home.
     rows = dict(re.findall(r"^  ([A-Z]{2}) +[\d.]+/24 +(\S+) ", text, re.M))
     assert len(rows) >= 8
@@ -99,6 +108,12 @@ def test_demo_sees_all_that_it_claims(tmp_path):
                  r"ap-south left all answers after \d+\.\d\d s", r"users of ap-south are back after \d+\.\d\d s"):
         assert re.search(what, text), what
     assert "endpoint www-eu-west in eu-west skipped: down" in text, "it explains"
+    # The kinds of steering, with their numbers.
+    for what in (r"\d+ of 600 answers are the new version", r"(\d+) of 150 networks moved: exactly those of us-east",
+                 r"of \d+ networks 0 %( → \d+ %)+ → 100 % are back after \d+\.\d s",
+                 r"process \d+ handed over to \d+: none of \d+ questions meanwhile was lost"):
+        assert re.search(what, text), what
+    assert "critical  PanicHeld" in text
     run.assert_nothing_left()
     assert not servers(port_of(text))
 
@@ -119,8 +134,9 @@ def test_broken_demos_fail(tmp_path):
     for what, claim, run in runs:
         code, text = run.wait(), run.text()
         assert code == 1, f"{what}: {text}"
-        assert claims(text)[-1] == ("NOT SEEN", claim), f"{what}: {text}"
-        assert f"not seen: {claim}" in text
+        mark, last = claims(text)[-1]
+        assert mark == "NOT SEEN" and claim in last, f"{what}: {text}"
+        assert f"not seen: {last}" in text
         run.assert_nothing_left()
         assert not servers(port_of(text))
 
@@ -142,7 +158,7 @@ def test_keep_leaves_it_running(tmp_path):
     text = run.text()
     stop = re.search(r"^  stop: kill ([\d ]+); rm -r (\S+)$", text, re.M)
     try:
-        assert len(run.processes()) == 1 and len(stop[1].split()) == 4
+        assert len(run.processes()) == 1 and len(stop[1].split()) == 5
         socket = re.search(r"--socket (\S+) status", text)[1]
         done = subprocess.run([str(BUILD / "bin" / "gtmctl"), "--socket", socket, "status"], capture_output=True,
                               text=True, check=False, timeout=30)
