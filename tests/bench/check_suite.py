@@ -18,6 +18,7 @@ import common  # noqa: E402
 import dnsbench  # noqa: E402
 import flip  # noqa: E402
 import geography  # noqa: E402
+import handover  # noqa: E402
 
 
 def test_percentiles_are_measured_values():
@@ -96,6 +97,36 @@ def test_verdict_on_dns(ratios, met):
 @pytest.mark.parametrize("seconds,met", [([0.1, 0.3, 0.8], True), ([0.1, 0.5, 0.6], False), ([0.1, 0.2, 0.9], False)])
 def test_verdict_on_detection(seconds, met):
     assert bars(lambda report: flip.show_detection(report, "killed", seconds, [])) == [met]
+
+
+DNSPERF = """Statistics:
+  Queries sent:         5000
+  Queries completed:    4998 (99.96%)
+  Queries lost:         2 (0.04%)
+
+  Response codes:       NOERROR 4990 (99.84%), SERVFAIL 8 (0.16%)
+  Average packet size:  request 35, response 51
+  Run time (s):         1.000000
+  Queries per second:   4998.000000
+
+  Average Latency (s):  0.000110 (min 0.000042, max 0.070300)
+"""
+
+
+def test_dnsperf_is_read():
+    seen = handover.parse_dnsperf(DNSPERF)
+    assert (seen["load_sent"], seen["load_lost"], seen["load_wrong"]) == (5000, 2, 8)
+    assert seen["load_per_s"] == 4998 and abs(seen["load_slowest_ms"] - 70.3) < 1e-6
+    with pytest.raises(common.Unable):
+        handover.parse_dnsperf("cannot connect")
+
+
+@pytest.mark.parametrize("lost,met", [((0, 0), True), ((1, 0), False), ((0, 1), False)])
+def test_verdict_on_a_restart(lost, met):
+    seen = {**handover.parse_dnsperf(DNSPERF), "sent": 10, "wrong": 0, "lost": lost[0], "load_lost": lost[1],
+            "slowest_ms": 1.0, "p999_ms": 1.0, "gap_ms": 1.0}
+    server = handover.Gtmd.__new__(handover.Gtmd)
+    assert bars(lambda report: handover.show_restart(report, server, [(1.0, 2.0)], seen, [])) == [met]
 
 
 def test_report():

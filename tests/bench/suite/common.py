@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -131,6 +132,18 @@ def run_lines(argv, timeout_s, core=None):
     if done.returncode != 0:
         raise Unable(f"{' '.join(argv[:6])}: exit {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
+
+
+def unix_socket(path, timeout_s):
+    """A connection to the API."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.settimeout(timeout_s)
+    try:
+        sock.connect(str(path))
+    except OSError as e:
+        sock.close()
+        raise Unable(f"{path}: {e.strerror}") from e
+    return sock
 
 
 class Report:
