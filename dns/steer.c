@@ -122,6 +122,7 @@ static int buckets_check(const struct dns_option_spec *o, struct gtm_error *err)
 /* What a choice needs room for. */
 struct sizes {
     size_t records, bytes, buckets;
+    size_t most; /* records of one option */
 };
 
 static int choice_check(const struct dns_choice_spec *spec, struct sizes *ret,
@@ -146,6 +147,7 @@ static int choice_check(const struct dns_choice_spec *spec, struct sizes *ret,
         if (option_bytes(spec, o, &bytes, err) != 0 || buckets_check(o, err) != 0)
             return err->code;
         ret->records += o->count;
+        ret->most = o->count > ret->most ? o->count : ret->most;
         ret->bytes += bytes;
         ret->buckets += o->buckets != NULL ? o->buckets_count : 0;
     }
@@ -153,6 +155,31 @@ static int choice_check(const struct dns_choice_spec *spec, struct sizes *ret,
         return gtm_error_set(err, GTM_ELIMIT, "the records of a choice take %zu octets",
                              ret->bytes);
     return 0;
+}
+
+/* Room for building alias tables; most choices are so small that the stack has enough of it. */
+#define SCRATCH_SMALL 32
+struct scratch {
+    double *scaled;
+    uint32_t *work, *weights;
+    void *memory; /* NULL: it lies below */
+    double small_scaled[SCRATCH_SMALL];
+    uint32_t small_work[SCRATCH_SMALL], small_weights[SCRATCH_SMALL];
+};
+
+static bool scratch_init(struct scratch *s, size_t n)
+{
+    s->memory = NULL;
+    s->scaled = s->small_scaled;
+    s->work = s->small_work;
+    s->weights = s->small_weights;
+    if (n <= SCRATCH_SMALL)
+        return true;
+    s->memory = gtm_malloc(n * (sizeof(double) + 2 * sizeof(uint32_t)));
+    s->scaled = s->memory;
+    s->work = (uint32_t *)(void *)(s->scaled + n);
+    s->weights = s->work + n;
+    return s->memory != NULL;
 }
 
 struct fill {
@@ -163,8 +190,7 @@ struct fill {
     uint16_t *buckets;
     uint8_t *records;
     size_t records_len;
-    double *scaled;
-    uint32_t *work, *weights;
+    struct scratch scratch;
 };
 
 static void fill_records(struct fill *f, const struct dns_choice_spec *spec,
@@ -202,9 +228,10 @@ static void fill_option(struct fill *f, const struct dns_choice_spec *spec, size
                                          .count = (uint32_t)o->count,
                                          .answers = sampled ? answers : (uint32_t)o->count,
                                          .weighted = sampled && o->weights != NULL};
-    f->weights[i] = o->weight;
+    f->scratch.weights[i] = o->weight;
     if (sampled && o->weights != NULL)
-        alias_build(f->record_alias + first, o->weights, (uint32_t)o->count, f->scaled, f->work);
+        alias_build(f->record_alias + first, o->weights, (uint32_t)o->count, f->scratch.scaled,
+                    f->scratch.work);
     if (o->buckets == NULL)
         return;
     memcpy(f->buckets, o->buckets, o->buckets_count * sizeof(*o->buckets));
@@ -255,27 +282,21 @@ static struct dns_choice *choice_place(const struct dns_choice_spec *spec, const
 static struct dns_choice *choice_fill(const struct dns_choice_spec *spec, const struct sizes *z)
 {
     size_t n = spec->outcome == DNS_OUTCOME_ANSWER ? spec->options_count : 0;
-    size_t most = n > DNS_STEER_RECORDS_MAX ? n : DNS_STEER_RECORDS_MAX;
-    struct fill f = {.scaled = gtm_malloc(most * sizeof(double)),
-                     .work = gtm_malloc(most * sizeof(uint32_t)),
-                     .weights = gtm_malloc(most * sizeof(uint32_t))};
+    struct fill f;
     struct dns_choice *c = NULL;
+    uint32_t first = 0;
 
-    if (f.scaled != NULL && f.work != NULL && f.weights != NULL)
+    f.records_len = 0;
+    if (scratch_init(&f.scratch, n > z->most ? n : z->most))
         c = choice_place(spec, z, n, &f);
-    if (c != NULL) {
-        uint32_t first = 0;
-        for (size_t i = 0; i < n; i++) {
-            fill_option(&f, spec, i, first);
-            first += (uint32_t)spec->options[i].count;
-        }
-        if (n > 0)
-            alias_build((struct dns__alias *)(uintptr_t)c->option_alias, f.weights, (uint32_t)n,
-                        f.scaled, f.work);
+    for (size_t i = 0; c != NULL && i < n; i++) {
+        fill_option(&f, spec, i, first);
+        first += (uint32_t)spec->options[i].count;
     }
-    gtm_free(f.scaled);
-    gtm_free(f.work);
-    gtm_free(f.weights);
+    if (c != NULL && n > 1) /* one is not drawn */
+        alias_build((struct dns__alias *)(uintptr_t)c->option_alias, f.scratch.weights, (uint32_t)n,
+                    f.scratch.scaled, f.scratch.work);
+    gtm_free(f.scratch.memory);
     return c;
 }
 

@@ -185,8 +185,8 @@ struct gtm__picks_cache {
 struct gtm__choice {
     unsigned uses;
     struct dns_choice *choice;
-    uint32_t *spec;
     size_t spec_words;
+    uint32_t spec[];
 };
 
 struct gtm__table_kind {

@@ -140,7 +140,7 @@ static uint16_t srv_weight(const struct policy_member *members, size_t count, si
 
 /* ---- a choice as bytes ---- */
 
-/* Room for `words` more in the scratch, cleared; NULL without memory. They count at once. */
+/* Room for `words` more in the scratch, to be filled; NULL without memory. They count at once. */
 static void *spec_more(struct gtm__state *state, size_t words)
 {
     void *spec = state->spec;
@@ -149,20 +149,41 @@ static void *spec_more(struct gtm__state *state, size_t words)
     if (rc != GTM_OK)
         return NULL;
     state->spec_words += words;
-    void *at = &state->spec[state->spec_words - words];
-    memset(at, 0, words * sizeof(*state->spec));
-    return at;
+    return &state->spec[state->spec_words - words];
 }
 
 static bool spec_add(struct gtm__state *state, const void *data, size_t octets)
 {
-    void *at = spec_more(state, WORDS_OF(octets));
-    if (at && octets > 0)
-        memcpy(at, data, octets);
-    return at != NULL;
+    size_t words = WORDS_OF(octets);
+    uint32_t *at = spec_more(state, words);
+    if (!at || octets == 0)
+        return at != NULL;
+    at[words - 1] = 0; /* what is behind the octets counts when choices are compared */
+    memcpy(at, data, octets);
+    return true;
 }
 
-/* The rdata of an option's members into state->rdata, their lengths into state->rdlens. */
+/* The addresses of an option's members. */
+static bool add_addresses(struct gtm__spec *x, const struct policy_option *o)
+{
+    const struct policy_member *members = &x->state->choice.members[o->first];
+    const struct gtm_pool *pools = x->env->intent->pools;
+    size_t octets = x->kind == DNS_KIND_A ? HINT4_OCTETS : HINT6_OCTETS;
+    uint8_t *to = spec_more(x->state, WORDS_OF(o->count * octets));
+    if (!to)
+        return false;
+    for (size_t i = 0; i < o->count; i++, to += octets) {
+        const struct gtm_endpoint *ep = &pools[members[i].pool].endpoints[members[i].endpoint];
+        if (x->kind == DNS_KIND_A)
+            memcpy(to, &ep->v4, HINT4_OCTETS);
+        else
+            memcpy(to, &ep->v6, HINT6_OCTETS);
+    }
+    return true;
+}
+
+/* The rdata of an option's members into state->rdata, their lengths into state->rdlens. Not of
+ * addresses. */
 static int write_rdata(struct gtm__spec *x, const struct policy_option *o)
 {
     struct gtm__state *s = x->state;
@@ -174,12 +195,8 @@ static int write_rdata(struct gtm__spec *x, const struct policy_option *o)
             &x->env->intent->pools[members[i].pool].endpoints[members[i].endpoint];
         size_t before = s->rdata.len;
         uint16_t weight = x->kind == DNS_KIND_SRV ? srv_weight(members, o->count, i) : 0;
-        if (x->kind == DNS_KIND_A) {
-            gtm_buf_add(&s->rdata, &ep->v4, sizeof(ep->v4));
-        } else if (x->kind == DNS_KIND_AAAA) {
-            gtm_buf_add(&s->rdata, &ep->v6, sizeof(ep->v6));
-        } else if (!gtm__record_rdata(x->env, x->table->service, x->kind, &members[i], weight,
-                                      &s->rdata)) {
+        if (!gtm__record_rdata(x->env, x->table->service, x->kind, &members[i], weight,
+                               &s->rdata)) {
             snprintf(x->reason, sizeof(x->reason), "endpoint %s has no host name", ep->name);
             return GTM_ESTATE;
         }
@@ -202,7 +219,9 @@ static int spec_option(struct gtm__spec *x, const struct policy_option *o)
     for (size_t i = 1; i < o->count; i++)
         weighted |= members[i].weight != members[0].weight;
     unsigned answers = x->kind == DNS_KIND_CNAME ? 1 : o->answers;
-    int rc = write_rdata(x, o);
+    bool address = is_address(x->kind);
+    size_t octets = x->kind == DNS_KIND_A ? HINT4_OCTETS : HINT6_OCTETS;
+    int rc = address ? GTM_OK : write_rdata(x, o);
     if (rc != GTM_OK)
         return rc;
     struct spec_option head = {.weight = o->weight,
@@ -210,17 +229,24 @@ static int spec_option(struct gtm__spec *x, const struct policy_option *o)
                                .count = (uint32_t)o->count,
                                .weighted = weighted && answers < o->count && !o->buckets_count,
                                .buckets = (uint32_t)o->buckets_count,
-                               .rdata_bytes = (uint32_t)s->rdata.len};
+                               .rdata_bytes =
+                                   (uint32_t)(address ? o->count * octets : s->rdata.len)};
     if (!spec_add(s, &head, sizeof(head)))
         return GTM_ENOMEM;
-    uint32_t *weights = spec_more(s, head.weighted ? o->count : 0);
-    for (size_t i = 0; weights && head.weighted && i < o->count; i++)
-        weights[i] = members[i].weight;
-    if (!weights || !spec_add(s, o->buckets, o->buckets_count * sizeof(*o->buckets)) ||
-        (!is_address(x->kind) && !spec_add(s, s->rdlens.data, s->rdlens.len)) ||
-        !spec_add(s, s->rdata.data, s->rdata.len))
+    if (head.weighted) {
+        uint32_t *weights = spec_more(s, o->count);
+        for (size_t i = 0; weights && i < o->count; i++)
+            weights[i] = members[i].weight;
+        if (!weights)
+            return GTM_ENOMEM;
+    }
+    if (head.buckets > 0 && !spec_add(s, o->buckets, o->buckets_count * sizeof(*o->buckets)))
         return GTM_ENOMEM;
-    return GTM_OK;
+    if (address)
+        return add_addresses(x, o) ? GTM_OK : GTM_ENOMEM;
+    return spec_add(s, s->rdlens.data, s->rdlens.len) && spec_add(s, s->rdata.data, s->rdata.len)
+               ? GTM_OK
+               : GTM_ENOMEM;
 }
 
 static enum dns_outcome outcome_of(enum policy_mode mode)

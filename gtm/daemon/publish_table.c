@@ -26,7 +26,6 @@ static void choice_put(struct gtm__choice *c)
     if (!c || --c->uses > 0)
         return;
     dns_choice_unref(c->choice);
-    gtm_free(c->spec);
     gtm_free(c);
 }
 
@@ -59,12 +58,12 @@ static struct gtm__choice *choice_get(struct build *b, struct gtm_error *err)
             return c;
         }
     }
-    struct gtm__choice *c = gtm_calloc(1, sizeof(*c));
+    struct gtm__choice *c = gtm_malloc(sizeof(*c) + s->spec_words * sizeof(*s->spec));
     if (c) {
         c->uses = 1;
         c->spec_words = s->spec_words;
-        c->spec = gtm_memdup(s->spec, s->spec_words * sizeof(*s->spec));
-        c->choice = c->spec ? gtm__spec_choice(&b->spec, err) : NULL;
+        memcpy(c->spec, s->spec, s->spec_words * sizeof(*s->spec));
+        c->choice = gtm__spec_choice(&b->spec, err);
     }
     if (c && !c->choice) {
         choice_put(c);

@@ -154,17 +154,24 @@ static enum gtm_health health_of(const struct gtm_states *states, size_t pool, s
     return best;
 }
 
+/* The strongest order that holds for an endpoint. */
+static inline enum gtm_admin admin_of(const struct gtm_states *states, size_t pool,
+                                      const struct gtm_endpoint *ep, const struct cell *c)
+{
+    enum gtm_admin around = merge(states->pool_admin[pool], states->region_admin[ep->region]);
+    return merge((enum gtm_admin)c->admin, around);
+}
+
 struct gtm_endpoint_state gtm_states_effective(const struct gtm_states *states, size_t pool,
                                                size_t endpoint, enum gtm_family family)
 {
     const struct cell *c = gtm__cell_at(states, pool, endpoint);
     if (family > GTM_FAMILY_ANY || !c)
         return gtm_states_get(states, pool, endpoint, family);
-    unsigned region = states->intent->pools[pool].endpoints[endpoint].region;
-    enum gtm_admin around = merge(states->pool_admin[pool], states->region_admin[region]);
     enum gtm_health health = family < GTM_FAMILY_COUNT ? (enum gtm_health)c->health[family]
                                                        : health_of(states, pool, endpoint, family);
-    return (struct gtm_endpoint_state){health, merge((enum gtm_admin)c->admin, around)};
+    return (struct gtm_endpoint_state){
+        health, admin_of(states, pool, &states->intent->pools[pool].endpoints[endpoint], c)};
 }
 
 struct gtm_endpoint_state gtm_states_get(const struct gtm_states *states, size_t pool,
@@ -211,9 +218,11 @@ bool gtm_states_serves(const struct gtm_states *states, size_t pool, size_t endp
         return false;
     const struct gtm_endpoint *ep = &states->intent->pools[pool].endpoints[endpoint];
     if (family < GTM_FAMILY_COUNT) { /* the usual question, asked for every endpoint at a flip */
-        struct gtm_endpoint_state state = gtm_states_effective(states, pool, endpoint, family);
-        return gtm_endpoint_has(ep, family) && gtm_endpoint_serves(state) &&
-               (state.admin == GTM_ADMIN_UP || c->share[family] > 0);
+        if (!gtm_endpoint_has(ep, family))
+            return false;
+        struct gtm_endpoint_state state = {(enum gtm_health)c->health[family],
+                                           admin_of(states, pool, ep, c)};
+        return gtm_endpoint_serves(state) && (state.admin == GTM_ADMIN_UP || c->share[family] > 0);
     }
     if (family == GTM_FAMILY_ANY && (ep->has_v4 || ep->has_v6))
         return gtm_states_serves(states, pool, endpoint, GTM_FAMILY_V4) ||

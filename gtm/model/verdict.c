@@ -39,19 +39,6 @@ int gtm_admin_parse(const char *word)
     return find(admin_words, GTM_ADMIN_COUNT, word);
 }
 
-bool gtm_endpoint_serves(struct gtm_endpoint_state state)
-{
-    switch (state.admin) {
-    case GTM_ADMIN_UP:
-        return true;
-    case GTM_ADMIN_DOWN:
-    case GTM_ADMIN_DRAIN:
-        return false;
-    default:
-        return state.health != GTM_HEALTH_DOWN;
-    }
-}
-
 const char *gtm_endpoint_state_reason(struct gtm_endpoint_state state)
 {
     switch (state.admin) {

@@ -40,7 +40,18 @@ struct gtm_endpoint_state {
 
 /* May it get users? admin up → yes; down, drain → no; auto: every health but down. Unknown serves.
  */
-bool gtm_endpoint_serves(struct gtm_endpoint_state state);
+static inline bool gtm_endpoint_serves(struct gtm_endpoint_state state)
+{
+    switch (state.admin) {
+    case GTM_ADMIN_UP:
+        return true;
+    case GTM_ADMIN_DOWN:
+    case GTM_ADMIN_DRAIN:
+        return false;
+    default:
+        return state.health != GTM_HEALTH_DOWN;
+    }
+}
 
 /* What the table in the documentation and `explain` call the combination: "up", "down", "drained by
  * an operator", … */
