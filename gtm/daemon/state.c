@@ -452,9 +452,10 @@ void gtm_state_commit(struct gtm_state *state, struct gtm_state_next *next)
     gtm_map_free(state->saved, gtm_free);
     gtm_map_free(state->not_last_good, NULL);
     gtm_map_free(state->saved_recovery, gtm_free);
-    state->saved = state->not_last_good = state->saved_recovery = NULL;
+    gtm_map_free(state->saved_balance, gtm_free);
+    state->saved = state->not_last_good = state->saved_recovery = state->saved_balance = NULL;
     gtm_overrides_fini(&state->boot);
-    state->all_dirty = true;
+    state->all_dirty = state->balance_due = true;
     gtm_state__save_soon(state);
     arm_end(state);
 }
@@ -512,8 +513,10 @@ struct gtm_state *gtm_state_new(const struct gtm_state_opts *opts)
     state->saved = gtm_map_new();
     state->not_last_good = gtm_map_new();
     state->saved_recovery = gtm_map_new();
+    state->saved_balance = gtm_map_new();
     if (!state->flip_retry || !state->save_timer || !state->end_timer || !state->share_timer ||
-        !state->saved || !state->not_last_good || gtm_overrides_init(&state->boot)) {
+        !state->saved || !state->not_last_good || !state->saved_recovery || !state->saved_balance ||
+        gtm_overrides_init(&state->boot)) {
         gtm_state_free(state);
         return NULL;
     }
@@ -536,6 +539,7 @@ void gtm_state_free(struct gtm_state *state)
     gtm_map_free(state->saved, gtm_free);
     gtm_map_free(state->not_last_good, NULL);
     gtm_map_free(state->saved_recovery, gtm_free);
+    gtm_map_free(state->saved_balance, gtm_free);
     gtm_overrides_fini(&state->boot);
     gtm_state_next_free(state->now);
     pthread_mutex_destroy(&state->mutex);

@@ -5,6 +5,7 @@
 #ifndef GTM_DAEMON_STATE_INT_H
 #define GTM_DAEMON_STATE_INT_H
 
+#include "gtm/base/buf.h"
 #include "gtm/base/map.h"
 #include "gtm/daemon/state.h"
 #include "policies/balance.h"
@@ -78,7 +79,20 @@ struct gtm_spill {
     uint16_t *region_of;
     struct policy_spill_region *regions;
     struct policy_spill_rules rules;
-    uint64_t told; /* which of them were said to shed; bit n % 64 */
+    bool *told; /* were said to shed */
+};
+
+/* What a balancing policy's endpoint or a shedding region had in an earlier run: see state_kept.c.
+ */
+struct gtm_kept {
+    double value[4];
+};
+
+/* Lists for the store, as new texts, each a JSON array. */
+struct gtm_marks {
+    struct gtm_buf buf;
+    size_t in_buf, count;
+    char *texts[GTM_STATE_SHARDS_MAX];
 };
 
 struct gtm_state_next {
@@ -111,10 +125,14 @@ struct gtm_state {
     struct gtm_map *not_last_good;  /* "pool/endpoint/4" → 1; until the first commit */
     struct gtm_map *saved_recovery; /* "pool/endpoint/4" → struct policy_recovery, in Unix time;
                                        until the first commit */
+    struct gtm_map *saved_balance;  /* → struct gtm_kept; until the first commit */
     struct gtm_overrides boot;      /* orders read; until the first commit */
 
     bool dirty[GTM_STATE_SHARDS_MAX], saving, save_scheduled;
-    bool all_dirty; /* after a commit: shards moved, some may have to go */
+    bool save_again;           /* asked for while saving */
+    bool balance_due;          /* balances differ from what is stored, or their age does */
+    uint64_t balance_saved_ms; /* monotonic */
+    bool all_dirty;            /* after a commit: shards moved, some may have to go */
     size_t shards_stored;
     int save_code; /* of the last save; 0 = fine */
     int64_t unsaved_since_ms;
@@ -140,6 +158,17 @@ void gtm_state__load(struct gtm_state *state, const struct gtm_slot *slot,
 int gtm_state__loads_prepared(struct gtm_state *state, struct gtm_state_next *next) GTM_MUST_CHECK;
 void gtm_state__loads_free(struct gtm_state_next *next);
 
+/* state_kept.c: balanced weights and sheds over a restart. */
+void gtm_state__collect_balances(const struct gtm_state *state, struct gtm_marks *marks);
+int gtm_state__read_balances(void *state, const struct gtm_store_entry *entry);
+/* What an earlier run left, into what is being prepared for the first commit. */
+int gtm_state__recall_balance(const struct gtm_state *state, struct gtm_state_next *next,
+                              struct gtm_balance *balance) GTM_MUST_CHECK;
+void gtm_state__recall_spill(const struct gtm_state *state, struct gtm_state_next *next,
+                             struct gtm_spill *spill);
+/* After a step: does the store need to hear of it? */
+void gtm_state__keep_balances(struct gtm_state *state, bool changed);
+
 /* state_shares.c */
 /* The health of an address is now this: what that means for its share. */
 void gtm_state__recover(struct gtm_state *state, struct gtm_state_next *next, size_t pool,
@@ -156,6 +185,10 @@ void gtm_state__on_share(void *state); /* timer */
 /* state.c: publishes what was touched. */
 void gtm_state__publish(struct gtm_state *state);
 
+/* Ends the text that is being added to. */
+void gtm_state__marks_close(struct gtm_marks *marks);
+/* Logs it. */
+void gtm_state__skip_damaged(const struct gtm_store_entry *entry);
 void gtm_state__save_soon(struct gtm_state *state);
 void gtm_state__mark(struct gtm_state *state, size_t slot);
 /* Timer callbacks. */

@@ -44,6 +44,7 @@ void gtm_state__loads_free(struct gtm_state_next *next)
     for (size_t i = 0; i < next->spills_count; i++) {
         gtm_free(next->spills[i].regions);
         gtm_free(next->spills[i].region_of);
+        gtm_free(next->spills[i].told);
     }
     gtm_free(next->balances);
     gtm_free(next->spills);
@@ -91,7 +92,35 @@ static int prepare_balance(const struct gtm_state *state, struct gtm_state_next 
     const struct gtm_balance *old = find_balance(state->now, policy->name);
     if (old)
         carry_balance(state->now, old, pool, b);
-    return 0;
+    return state->now ? 0 : gtm_state__recall_balance(state, next, b);
+}
+
+static struct gtm_spill *find_spill(struct gtm_state_next *in, const char *pool)
+{
+    for (size_t i = 0; in && i < in->spills_count; i++)
+        if (!strcmp(in->facts->intent->pools[in->spills[i].pool].name, pool))
+            return &in->spills[i];
+    return NULL;
+}
+
+/* Memory of regions that were there before, by name; sheds themselves are carried by the states. */
+static void carry_spill(const struct gtm_state *state, const struct gtm_state_next *next,
+                        struct gtm_spill *to)
+{
+    const struct gtm_intent *intent = next->facts->intent;
+    const struct gtm_spill *from = find_spill(state->now, intent->pools[to->pool].name);
+    for (size_t r = 0; from && r < to->count; r++) {
+        const char *name = intent->regions[to->region_of[r]].name;
+        int was = gtm_intent_region(state->now->facts->intent, name);
+        for (size_t o = 0; was >= 0 && o < from->count; o++) {
+            if (from->region_of[o] != was)
+                continue;
+            unsigned shed = to->regions[r].shed;
+            to->regions[r] = from->regions[o];
+            to->regions[r].shed = shed;
+            to->told[r] = from->told[o];
+        }
+    }
 }
 
 static int prepare_spill(const struct gtm_state *state, struct gtm_state_next *next, size_t p)
@@ -106,8 +135,9 @@ static int prepare_spill(const struct gtm_state *state, struct gtm_state_next *n
     *s = (struct gtm_spill){.pool = (uint32_t)p};
     s->regions = gtm_calloc(pool->endpoints_count, sizeof(*s->regions));
     s->region_of = gtm_calloc(pool->endpoints_count, sizeof(*s->region_of));
+    s->told = gtm_calloc(pool->endpoints_count, sizeof(*s->told));
     next->spills_count++;
-    if (!s->regions || !s->region_of)
+    if (!s->regions || !s->region_of || !s->told)
         return GTM_ENOMEM;
     for (size_t e = 0; e < pool->endpoints_count; e++) {
         size_t r = 0;
@@ -119,7 +149,10 @@ static int prepare_spill(const struct gtm_state *state, struct gtm_state_next *n
         s->regions[r].shed =
             gtm_states_shed(next->facts->states, p, pool->endpoints[e].region); /* carried over */
     }
-    (void)state;
+    if (state->now)
+        carry_spill(state, next, s);
+    else
+        gtm_state__recall_spill(state, next, s);
     return 0;
 }
 
@@ -210,7 +243,7 @@ static void fill_endpoint(const struct gtm_state *state, struct health_engine *e
         to->factor *= p->degraded_weight;
 }
 
-static void step_balance(struct gtm_state *state, struct health_engine *engine,
+static bool step_balance(struct gtm_state *state, struct health_engine *engine,
                          struct gtm_balance *b, uint64_t elapsed_ms)
 {
     struct gtm_facts *facts = state->now->facts;
@@ -224,7 +257,7 @@ static void step_balance(struct gtm_state *state, struct health_engine *engine,
     policy_balance_step(b->endpoints, pool->endpoints_count, &b->rules, &b->last);
     b->stepped = true;
     if (!b->last.changed && b->published)
-        return;
+        return false;
     uint32_t *weights = gtm_calloc(pool->endpoints_count, sizeof(*weights));
     for (size_t e = 0; weights && e < pool->endpoints_count; e++)
         weights[e] = b->endpoints[e].weight ? b->endpoints[e].weight : b->endpoints[e].configured;
@@ -233,6 +266,7 @@ static void step_balance(struct gtm_state *state, struct health_engine *engine,
         weights && gtm_states_set_balance(facts->states, b->policy, weights, pool->endpoints_count,
                                           &state->now->touched) == GTM_OK;
     gtm_free(weights);
+    return true;
 }
 
 /* ---- spillover ---- */
@@ -268,7 +302,7 @@ static void fill_region(const struct gtm_state *state, const struct gtm_spill *s
     to->utilisation = known == 0 ? -1 : all ? weighted / capacity : load / (double)known;
 }
 
-static void step_spill(struct gtm_state *state, struct gtm_spill *s, uint64_t elapsed_ms)
+static bool step_spill(struct gtm_state *state, struct gtm_spill *s, uint64_t elapsed_ms)
 {
     struct gtm_facts *facts = state->now->facts;
     const struct gtm_pool *pool = &facts->intent->pools[s->pool];
@@ -280,10 +314,11 @@ static void step_spill(struct gtm_state *state, struct gtm_spill *s, uint64_t el
     for (size_t r = 0; r < s->count; r++)
         fill_region(state, s, r, &s->regions[r]);
     if (!policy_spill_step(s->regions, s->count, &s->rules))
-        return;
+        return false;
     for (size_t r = 0; r < s->count; r++)
         gtm_states_set_shed(facts->states, s->pool, s->region_of[r], s->regions[r].shed,
                             &state->now->touched);
+    return true;
 }
 
 static void tell_spill(struct gtm_state *state, struct gtm_spill *s)
@@ -292,9 +327,9 @@ static void tell_spill(struct gtm_state *state, struct gtm_spill *s)
     for (size_t r = 0; r < s->count; r++) {
         bool sheds = s->regions[r].shed > 0;
         char subject[2 * GTM_NAME_MAX + 16], text[POLICY_SPILL_TEXT];
-        if (sheds == (s->told >> (r % 64) & 1))
+        if (sheds == s->told[r])
             continue;
-        s->told ^= UINT64_C(1) << (r % 64);
+        s->told[r] = sheds;
         policy_spill_say(&s->regions[r], &s->rules, text);
         snprintf(subject, sizeof(subject), "pool/%s/%s", intent->pools[s->pool].name,
                  intent->regions[s->region_of[r]].name);
@@ -317,12 +352,14 @@ void gtm_state_balance(struct gtm_state *state, struct health_engine *engine)
         return;
     state->balanced_ms = mono;
     elapsed = elapsed > 10 * STEP_MS ? STEP_MS : elapsed; /* the first, or after a long pause */
+    bool changed = false;
     for (size_t i = 0; i < now->balances_count; i++)
-        step_balance(state, engine, &now->balances[i], elapsed);
+        changed |= step_balance(state, engine, &now->balances[i], elapsed);
     for (size_t i = 0; i < now->spills_count; i++) {
-        step_spill(state, &now->spills[i], elapsed);
+        changed |= step_spill(state, &now->spills[i], elapsed);
         tell_spill(state, &now->spills[i]);
     }
+    gtm_state__keep_balances(state, changed);
     gtm_state__publish(state);
 }
 

@@ -5,8 +5,10 @@
  *
  *     override/KEY    one order
  *     verdict/NNNN    {"pool/endpoint/monitor/4": ["down", since_ms, "content"], …} of known
- * healths; the last element only when a failure of content took it down lastgood/NNNN
- * ["pool/endpoint/4", …] of those that are not last good
+ *                     healths; the last element only when a failure of content took it down
+ *     lastgood/NNNN   ["pool/endpoint/4", …] of those that are not last good
+ *     recovery/NNNN   [["pool/endpoint/4", "hold", since_ms, penalty, penalty_ms, falls], …]
+ *     balance/NNNN    see state_kept.c
  */
 #include "gtm/base/log.h"
 #include "gtm/base/loop.h"
@@ -26,8 +28,10 @@
 
 void gtm_state__save_soon(struct gtm_state *state)
 {
+    if (state->saving)
+        state->save_again = true; /* when the one under way is done */
     if (state->save_scheduled || state->saving)
-        return; /* the one under way looks again when it is done */
+        return;
     state->save_scheduled = true;
     gtm_timer_start(state->save_timer, SAVE_EVERY_MS);
 }
@@ -87,14 +91,7 @@ static char *print_shard(const struct gtm_state_next *now, size_t shard)
     return gtm_buf_take(&buf);
 }
 
-/* All marks that differ from the default, as a new array of texts, each a JSON array. */
-struct marks {
-    struct gtm_buf buf;
-    size_t in_buf, count;
-    char *texts[GTM_STATE_SHARDS_MAX];
-};
-
-static void marks_close(struct marks *marks)
+void gtm_state__marks_close(struct gtm_marks *marks)
 {
     if (!marks->in_buf || marks->count == GTM_STATE_SHARDS_MAX)
         return;
@@ -113,15 +110,16 @@ static void add_address(struct gtm_buf *buf, const char *pool, const char *endpo
     gtm_json_quote(buf, key, strlen(key));
 }
 
-static void marks_add(struct marks *marks, const char *pool, const char *endpoint, unsigned family)
+static void marks_add(struct gtm_marks *marks, const char *pool, const char *endpoint,
+                      unsigned family)
 {
     gtm_buf_addc(&marks->buf, marks->in_buf ? ',' : '[');
     add_address(&marks->buf, pool, endpoint, family);
     if (++marks->in_buf == LASTGOOD_ENTRIES)
-        marks_close(marks);
+        gtm_state__marks_close(marks);
 }
 
-static void collect_marks(const struct gtm_state *state, struct marks *marks)
+static void collect_marks(const struct gtm_state *state, struct gtm_marks *marks)
 {
     const struct gtm_facts *facts = state->now->facts;
     for (size_t p = 0; p < facts->intent->pools_count; p++) {
@@ -132,11 +130,11 @@ static void collect_marks(const struct gtm_state *state, struct marks *marks)
                     !gtm_states_last_good(facts->states, p, e, f))
                     marks_add(marks, pool->name, pool->endpoints[e].name, f);
     }
-    marks_close(marks);
+    gtm_state__marks_close(marks);
 }
 
 /* Times are kept as Unix time: the monotonic clock begins anew with the machine. */
-static void recovery_add(struct marks *marks, const struct gtm_pool *pool, size_t endpoint,
+static void recovery_add(struct gtm_marks *marks, const struct gtm_pool *pool, size_t endpoint,
                          unsigned family, const struct policy_recovery *r, int64_t offset_ms)
 {
     gtm_buf_addc(&marks->buf, marks->in_buf ? ',' : '[');
@@ -146,10 +144,10 @@ static void recovery_add(struct marks *marks, const struct gtm_pool *pool, size_
                  (long long)r->since_ms + offset_ms, r->penalty,
                  (long long)r->penalty_ms + offset_ms, r->falls);
     if (++marks->in_buf == RECOVERY_ENTRIES)
-        marks_close(marks);
+        gtm_state__marks_close(marks);
 }
 
-static void collect_recovery(const struct gtm_state *state, struct marks *marks)
+static void collect_recovery(const struct gtm_state *state, struct gtm_marks *marks)
 {
     const struct gtm_facts *facts = state->now->facts;
     int64_t offset_ms = gtm_wall_ms(state->clock) - (int64_t)gtm_mono_ms(state->clock);
@@ -163,7 +161,7 @@ static void collect_recovery(const struct gtm_state *state, struct marks *marks)
                 recovery_add(marks, pool, i / 2, i % 2, r, offset_ms);
         }
     }
-    marks_close(marks);
+    gtm_state__marks_close(marks);
 }
 
 struct commit {
@@ -171,14 +169,16 @@ struct commit {
     char keys[GTM_STORE_CHANGES_MAX][KEY_BYTES];
     char *texts[GTM_STORE_CHANGES_MAX];
     size_t count;
+    bool full; /* and something had no room */
 };
 
 /* Takes text; NULL = delete. */
 static void commit_add(struct commit *commit, const char *dir, size_t number, char *text)
 {
     if (commit->count == GTM_STORE_CHANGES_MAX) {
+        commit->full = true; /* the next one has what this one has not */
         gtm_free(text);
-        return; /* stays dirty: see the callers' bounds */
+        return;
     }
     size_t i = commit->count++;
     snprintf(commit->keys[i], KEY_BYTES, "%s/%04zu", dir, number);
@@ -203,10 +203,11 @@ static void on_saved(void *arg, const struct gtm_store_result *result)
     state->saving = false;
     gtm_state__saved(state, result->code, result->err);
     if (result->code) {
-        state->all_dirty = true;
+        state->all_dirty = state->balance_due = true;
         return;
     }
-    bool again = state->all_dirty; /* changed while the disk worked */
+    bool again = state->all_dirty || state->save_again; /* changed while the disk worked */
+    state->save_again = false;
     for (size_t i = 0; i < GTM_STATE_SHARDS_MAX; i++)
         again = again || state->dirty[i];
     if (again)
@@ -236,9 +237,9 @@ static void commit_differing(const struct gtm_state *state, struct commit *commi
 }
 
 static void save_list(struct gtm_state *state, struct commit *commit, const char *dir,
-                      void (*collect)(const struct gtm_state *state, struct marks *marks))
+                      void (*collect)(const struct gtm_state *state, struct gtm_marks *marks))
 {
-    struct marks *marks = gtm_calloc(1, sizeof(*marks));
+    struct gtm_marks *marks = gtm_calloc(1, sizeof(*marks));
     if (!marks)
         return;
     collect(state, marks);
@@ -312,12 +313,19 @@ static void save(struct gtm_state *state)
     save_shards(state, commit);
     save_list(state, commit, "lastgood", collect_marks);
     save_list(state, commit, "recovery", collect_recovery);
+    if (state->balance_due) {
+        save_list(state, commit, "balance", gtm_state__collect_balances);
+        state->balance_due = false;
+        state->balance_saved_ms = gtm_mono_ms(state->clock);
+    }
+    if (commit->full)
+        state->all_dirty = state->balance_due = true;
     if (commit->count > 0) {
         int rc =
             gtm_store_commit(state->opts.store, commit->changes, commit->count, on_saved, state);
         state->saving = rc == 0;
         if (rc) {
-            state->all_dirty = true;
+            state->all_dirty = state->balance_due = true;
             gtm_state__saved(state, rc, NULL);
         }
     } else if (state->save_code) {
@@ -336,6 +344,7 @@ void gtm_state__on_save(void *arg)
 
 void gtm_state_flush(struct gtm_state *state)
 {
+    state->balance_due = true;
     if (state->now) /* also behind one that is under way: the store keeps the order */
         save(state);
 }
@@ -361,7 +370,7 @@ int gtm_state__store_override(struct gtm_state *state, const char *key, gtm_stor
 
 /* --- reading --- */
 
-static void skip_damaged(const struct gtm_store_entry *entry)
+void gtm_state__skip_damaged(const struct gtm_store_entry *entry)
 {
     gtm_log(GTM_LOG_ERROR, "state", "a saved entry is damaged and skipped",
             gtm_kv_str("key", entry->key));
@@ -374,7 +383,7 @@ static int read_override(void *arg, const struct gtm_store_entry *entry)
     const char *key = entry->key + strlen("override/");
     if (strlen(key) >= GTM_OVERRIDE_KEY_BYTES ||
         gtm_override_parse(entry->value, entry->value_len, &override)) {
-        skip_damaged(entry);
+        gtm_state__skip_damaged(entry);
         return 0;
     }
     return gtm_overrides_put(&state->boot, key, &override);
@@ -385,7 +394,7 @@ static int read_verdicts(void *arg, const struct gtm_store_entry *entry)
     struct gtm_state *state = arg;
     struct gtm_json *root = gtm_json_parse(entry->value, entry->value_len, NULL);
     if (gtm_json_type(root) != GTM_JSON_OBJECT)
-        skip_damaged(entry);
+        gtm_state__skip_damaged(entry);
     int rc = 0;
     for (struct gtm_json *m = gtm_json_first(root); m && !rc; m = gtm_json_next(m)) {
         const char *word = gtm_json_as_str(gtm_json_first(m));
@@ -415,7 +424,7 @@ static int read_marks(void *arg, const struct gtm_store_entry *entry)
     struct gtm_state *state = arg;
     struct gtm_json *root = gtm_json_parse(entry->value, entry->value_len, NULL);
     if (gtm_json_type(root) != GTM_JSON_ARRAY)
-        skip_damaged(entry);
+        gtm_state__skip_damaged(entry);
     int rc = 0;
     for (struct gtm_json *m = gtm_json_first(root); m && !rc; m = gtm_json_next(m))
         if (gtm_json_as_str(m))
@@ -429,7 +438,7 @@ static int read_recovery(void *arg, const struct gtm_store_entry *entry)
     struct gtm_state *state = arg;
     struct gtm_json *root = gtm_json_parse(entry->value, entry->value_len, NULL);
     if (gtm_json_type(root) != GTM_JSON_ARRAY)
-        skip_damaged(entry);
+        gtm_state__skip_damaged(entry);
     int rc = 0;
     for (struct gtm_json *m = gtm_json_first(root); m && !rc; m = gtm_json_next(m)) {
         struct gtm_json *key = gtm_json_first(m), *word = key ? gtm_json_next(key) : NULL;
@@ -468,5 +477,7 @@ int gtm_state_restore(struct gtm_state *state)
         rc = gtm_store_list(state->opts.store, "lastgood/", read_marks, state);
     if (!rc)
         rc = gtm_store_list(state->opts.store, "recovery/", read_recovery, state);
+    if (!rc)
+        rc = gtm_store_list(state->opts.store, "balance/", gtm_state__read_balances, state);
     return rc;
 }
