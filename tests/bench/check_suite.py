@@ -3,10 +3,12 @@
 """What the benchmarks compute from what they measured: statistics, queries, verdicts. No server, no timing."""
 import contextlib
 import io
+import os
 import pathlib
 import struct
 import sys
 import tempfile
+import time
 
 import dns.edns
 import dns.message
@@ -19,6 +21,7 @@ import dnsbench  # noqa: E402
 import flip  # noqa: E402
 import geography  # noqa: E402
 import handover  # noqa: E402
+import streams  # noqa: E402
 
 
 def test_percentiles_are_measured_values():
@@ -119,6 +122,28 @@ def test_dnsperf_is_read():
     assert seen["load_per_s"] == 4998 and abs(seen["load_slowest_ms"] - 70.3) < 1e-6
     with pytest.raises(common.Unable):
         handover.parse_dnsperf("cannot connect")
+
+
+def test_connecting_is_not_counted():
+    text = DNSPERF + "1700000000.250000: 0.000000\n1700000000.500000: 900.000000\n1700000000.750000: 1000.000000\n"
+    server = streams.Gtmd.__new__(streams.Gtmd)
+    assert streams.figures(server, text, 9_996_000) == (2.0, 900.0, 10)
+    with pytest.raises(common.Unable):
+        streams.figures(server, DNSPERF, 1)
+
+
+@pytest.mark.parametrize("cost,met", [({"gtmd": 1.0, "nsd": 2.0}, [True]), ({"gtmd": 2.0, "nsd": 2.0, "knot": 3.0}, [False]),
+                                      ({"gtmd": 1.0}, [])])
+def test_verdict_on_streams(cost, met):
+    assert bars(lambda report: streams.judge(report, "TCP", cost, "µs")) == met
+
+
+def test_processor_time_of_a_process():
+    before = common.cpu_ns([os.getpid()])
+    end = time.process_time_ns() + 5_000_000
+    while time.process_time_ns() < end:
+        pass
+    assert 4_000_000 < common.cpu_ns([os.getpid()]) - before < 1_000_000_000
 
 
 @pytest.mark.parametrize("lost,met", [((0, 0), True), ((1, 0), False), ((0, 1), False)])

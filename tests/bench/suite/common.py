@@ -92,13 +92,8 @@ def family(pid):
 
 
 def cpu_ns(pids):
-    """Processor time, user and system, of all threads of the processes."""
-    total = 0
-    for pid in pids:
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as f:
-                total += int(f.read().split()[0])
-    return total
+    """Processor time, user and system, of all threads of the processes, also of those that have ended."""
+    return sum(time.clock_gettime_ns(~pid << 3 | 2) for pid in pids)  # the process's clock, as clock_getcpuclockid(3) has it
 
 
 def status_kb(pid, key):
