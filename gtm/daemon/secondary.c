@@ -27,14 +27,22 @@
 #define FIRST_RETRY_MAX 300000
 #define JITTER_PERCENT  10 /* earlier, so that zones of one primary do not march in step */
 
+/* What happens goes by mono: a clock that is set neither ages a copy nor stops its refreshing. wall
+ * is what people are told. */
+struct when {
+    int64_t mono_ms, wall_ms;
+};
+
 struct copy {
     char *name;
     size_t zone; /* of the intent in force */
     bool named;  /* this round */
     bool loaded, expired, due;
-    const struct dns_zone *seen; /* only compared */
+    const struct dns_zone *seen;  /* only compared */
+    struct dns_zone_peers *peers; /* in force when it was last looked at */
     uint32_t serial, refresh_s, retry_s, expire_s;
-    int64_t refreshed_ms, next_ms, failed_ms, backoff_ms;
+    struct when refreshed, next, failed; /* wall 0: never */
+    int64_t backoff_ms;
     uint64_t transfers, failures;
     char *error;
     struct gtm__transfer *transfer; /* under way, or NULL */
@@ -51,9 +59,14 @@ struct gtm_secondary {
     unsigned running;
 };
 
-static int64_t now_ms(const struct gtm_secondary *s)
+static struct when after(const struct gtm_secondary *s, int64_t ms)
 {
-    return gtm_wall_ms(s->d->clock);
+    return (struct when){(int64_t)gtm_mono_ms(s->d->clock) + ms, gtm_wall_ms(s->d->clock) + ms};
+}
+
+static bool is_over(const struct gtm_secondary *s, int64_t mono_ms)
+{
+    return (int64_t)gtm_mono_ms(s->d->clock) >= mono_ms;
 }
 
 /* --- times --- */
@@ -67,11 +80,6 @@ static int64_t sooner(struct gtm_secondary *s, int64_t ms)
 static uint32_t within(uint32_t value, uint32_t min, uint32_t max)
 {
     return value < min ? min : value > max ? max : value;
-}
-
-static int64_t expires_ms(const struct copy *c)
-{
-    return c->loaded && c->refreshed_ms ? c->refreshed_ms + (int64_t)c->expire_s * 1000 : 0;
 }
 
 static void read_soa(struct copy *c, const struct dns_zone *zone)
@@ -90,7 +98,8 @@ static void read_soa(struct copy *c, const struct dns_zone *zone)
 static void check_expiry(struct gtm_secondary *s, struct copy *c)
 {
     struct gtm_error err = {0};
-    bool expired = c->loaded && now_ms(s) >= expires_ms(c);
+    bool expired = c->loaded && (c->refreshed.wall_ms == 0 ||
+                                 is_over(s, c->refreshed.mono_ms + (int64_t)c->expire_s * 1000));
     if (expired == c->expired)
         return;
     if (gtm_publisher_expire(s->d->publisher, c->zone, expired, &err) != GTM_OK)
@@ -103,26 +112,25 @@ static void check_expiry(struct gtm_secondary *s, struct copy *c)
 
 static void succeeded(struct gtm_secondary *s, struct copy *c)
 {
-    c->refreshed_ms = now_ms(s);
-    c->next_ms = c->refreshed_ms + sooner(s, (int64_t)c->refresh_s * 1000);
-    c->failed_ms = c->backoff_ms = 0;
+    c->refreshed = after(s, 0);
+    c->next = after(s, sooner(s, (int64_t)c->refresh_s * 1000));
+    c->failed.wall_ms = c->backoff_ms = 0;
     gtm_free(c->error);
     c->error = NULL;
 }
 
 static void failed(struct gtm_secondary *s, struct copy *c, const char *why)
 {
-    int64_t now = now_ms(s);
     c->failures++;
-    if (!c->failed_ms)
-        c->failed_ms = now;
+    if (c->failed.wall_ms == 0)
+        c->failed = after(s, 0);
     if (c->loaded) {
-        c->next_ms = now + sooner(s, (int64_t)c->retry_s * 1000);
+        c->next = after(s, sooner(s, (int64_t)c->retry_s * 1000));
     } else { /* its SOA is not known */
         c->backoff_ms = c->backoff_ms ? c->backoff_ms * 2 : FIRST_RETRY_MS;
         if (c->backoff_ms > FIRST_RETRY_MAX)
             c->backoff_ms = FIRST_RETRY_MAX;
-        c->next_ms = now + sooner(s, c->backoff_ms);
+        c->next = after(s, sooner(s, c->backoff_ms));
     }
     gtm_free(c->error);
     c->error = gtm_strdup(why);
@@ -218,21 +226,37 @@ static void on_done(void *arg)
     gtm__transfer_free(t);
 }
 
+static bool was_told(struct dns_zone_peers *peers)
+{
+    return peers && atomic_exchange_explicit(&peers->notified, false, memory_order_relaxed);
+}
+
+/* Has a primary sent a NOTIFY? It is answered, so it does not come again: what came just before
+ * other settings were in force is heard, too. */
+static void hear(const struct gtm_secondary *s, struct copy *c)
+{
+    const struct gtm_settings *settings = s->d->settings;
+    struct dns_zone_peers *now =
+        settings && c->zone < settings->zones_count ? settings->peers[c->zone] : NULL;
+    c->due |= was_told(c->peers);
+    if (now != c->peers) {
+        dns_zone_peers_unref(c->peers);
+        c->peers = now ? dns_zone_peers_ref(now) : NULL;
+        c->due |= was_told(now);
+    }
+}
+
 static void on_tick(void *arg)
 {
     struct gtm_secondary *s = arg;
-    int64_t now = now_ms(s);
     for (size_t i = 0; i < s->count && !s->paused; i++) {
         struct copy *c = s->copies[i];
         if (!c->named)
             continue;
-        struct dns_zone_peers *peers = s->d->settings && c->zone < s->d->settings->zones_count
-                                           ? s->d->settings->peers[c->zone]
-                                           : NULL;
-        if (peers && atomic_exchange_explicit(&peers->notified, false, memory_order_relaxed))
-            c->due = true;
+        hear(s, c);
         check_expiry(s, c);
-        if ((c->due || now >= c->next_ms) && !c->transfer && s->running < GTM_SECONDARY_TRANSFERS)
+        if ((c->due || is_over(s, c->next.mono_ms)) && !c->transfer &&
+            s->running < GTM_SECONDARY_TRANSFERS)
             begin(s, c);
     }
     gtm_timer_start(s->timer, TICK_MS);
@@ -277,18 +301,21 @@ static void look(struct gtm_secondary *s, struct copy *c)
     c->seen = zone;
     c->loaded = true;
     read_soa(c, zone);
-    char *path = first && !c->refreshed_ms ? gtm_compiled_zone_path(s->d->compiled, c->zone) : NULL;
+    char *path =
+        first && c->refreshed.wall_ms == 0 ? gtm_compiled_zone_path(s->d->compiled, c->zone) : NULL;
     if (path && stat(path, &st) == 0) {
-        int64_t at = (int64_t)st.st_mtim.tv_sec * 1000, now = now_ms(s);
-        c->refreshed_ms = at < now ? at : now; /* a clock that was wrong then */
+        int64_t age = gtm_wall_ms(s->d->clock) - (int64_t)st.st_mtim.tv_sec * 1000;
+        c->refreshed = after(s, age > 0 ? -age : 0); /* a clock that was wrong then */
     }
     gtm_free(path);
-    c->next_ms = c->refreshed_ms + sooner(s, (int64_t)c->refresh_s * 1000);
+    int64_t ahead = sooner(s, (int64_t)c->refresh_s * 1000);
+    c->next = (struct when){c->refreshed.mono_ms + ahead, c->refreshed.wall_ms + ahead};
     check_expiry(s, c);
 }
 
 static void copy_free(struct copy *c)
 {
+    dns_zone_peers_unref(c->peers);
     gtm_free(c->name);
     gtm_free(c->error);
     gtm_free(c);
@@ -399,17 +426,19 @@ bool gtm_secondary_status(const struct gtm_secondary *s, size_t zone,
     const struct copy *c = s ? of_zone(s, zone) : NULL;
     if (!c)
         return false;
-    *ret = (struct gtm_secondary_status){.transferring = c->transfer != NULL,
-                                         .expired = c->expired,
-                                         .loaded = c->loaded,
-                                         .serial = c->serial,
-                                         .refreshed_ms = c->refreshed_ms,
-                                         .next_ms = c->next_ms,
-                                         .expires_ms = expires_ms(c),
-                                         .failed_ms = c->failed_ms,
-                                         .transfers = c->transfers,
-                                         .failures = c->failures,
-                                         .error = c->error};
+    int64_t refreshed = c->refreshed.wall_ms;
+    *ret = (struct gtm_secondary_status){
+        .transferring = c->transfer != NULL,
+        .expired = c->expired,
+        .loaded = c->loaded,
+        .serial = c->serial,
+        .refreshed_ms = refreshed,
+        .next_ms = c->next.wall_ms,
+        .expires_ms = c->loaded && refreshed ? refreshed + (int64_t)c->expire_s * 1000 : 0,
+        .failed_ms = c->failed.wall_ms,
+        .transfers = c->transfers,
+        .failures = c->failures,
+        .error = c->error};
     return true;
 }
 
