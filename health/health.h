@@ -150,6 +150,11 @@ int health_engine_push(struct health_engine *engine, const char *key, bool well,
  * there are none. GTM_ENOMEM. */
 int health_engine_snapshot(struct health_engine *engine, struct health_report **ret_reports,
                            size_t *ret_count) GTM_MUST_CHECK;
+/* Only those that deserve a look, at most max: whose certificate expires at or before
+ * cert_before_wall_ms, or whose last probe could not be made here. As health_engine_snapshot, but
+ * cheap when there are few. */
+int health_engine_notable(struct health_engine *engine, int64_t cert_before_wall_ms, size_t max,
+                          struct health_report **ret_reports, size_t *ret_count) GTM_MUST_CHECK;
 /* One target. GTM_ENOTFOUND. */
 int health_engine_report(struct health_engine *engine, const char *key,
                          struct health_report *ret_report) GTM_MUST_CHECK;

@@ -67,6 +67,34 @@ int health_engine_snapshot(struct health_engine *engine, struct health_report **
     return GTM_OK;
 }
 
+static bool notable(const struct health_member *member, int64_t cert_before_wall_ms)
+{
+    const struct health_public *pub = &member->item->pub;
+    return (pub->cert_expires_wall_ms != 0 && pub->cert_expires_wall_ms <= cert_before_wall_ms) ||
+           pub->last.result == HEALTH_RESULT_LOCAL;
+}
+
+int health_engine_notable(struct health_engine *engine, int64_t cert_before_wall_ms, size_t max,
+                          struct health_report **ret_reports, size_t *ret_count)
+{
+    struct health_report *reports = NULL;
+    size_t count = 0, filled = 0;
+    pthread_mutex_lock(&engine->lock);
+    for (size_t i = 0; i < engine->count && count < max; i++)
+        count += notable(engine->members[i], cert_before_wall_ms);
+    if (count > 0)
+        reports = gtm_malloc(count * sizeof(*reports));
+    for (size_t i = 0; reports && filled < count; i++)
+        if (notable(engine->members[i], cert_before_wall_ms))
+            health__report_fill(engine->members[i], &reports[filled++]);
+    pthread_mutex_unlock(&engine->lock);
+    if (count > 0 && !reports)
+        return GTM_ENOMEM;
+    *ret_reports = reports;
+    *ret_count = count;
+    return GTM_OK;
+}
+
 int health_engine_report(struct health_engine *engine, const char *key,
                          struct health_report *ret_report)
 {

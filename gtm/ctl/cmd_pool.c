@@ -18,6 +18,8 @@ static const struct ctl_column columns[] = {
     {"IPV4", "serving_ipv4", CTL_COL_TEXT, true, true},
     {"IPV6", "serving_ipv6", CTL_COL_TEXT, true, true},
     {"MONITORS", "monitors", CTL_COL_TEXT, false, false},
+    {"PANIC", "panic", CTL_COL_TEXT, true, false},
+    {"SHEDS", "sheds", CTL_COL_TEXT, true, false},
     {"SINCE", "since", CTL_COL_AGE, false, true},
     {"OWNER", "/admin/owner", CTL_COL_TEXT, true, false},
     {"UNTIL", "/admin/until", CTL_COL_TEXT, true, false},

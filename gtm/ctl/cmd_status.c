@@ -74,6 +74,39 @@ static void add_head(struct gtm_buf *out, const struct gtm_json *item)
              (double)at(item, "/memory/rss_bytes") / 1e6);
 }
 
+/* The addresses of a list, or what stands for none. */
+static void add_list(struct gtm_buf *out, const struct gtm_json *list, const char *none)
+{
+    bool first = true;
+
+    for (const struct gtm_json *a = gtm_json_first(list); a != NULL; a = gtm_json_next(a)) {
+        ctl_addf(out, "%s%s", first ? "" : ", ",
+                 gtm_json_as_str(a) != NULL ? gtm_json_as_str(a) : "?");
+        first = false;
+    }
+    if (first)
+        gtm_buf_adds(out, none);
+}
+
+/* Where it listens, and what is not as it should be for good. */
+static void add_more(struct gtm_buf *out, const struct gtm_json *item)
+{
+    gtm_buf_adds(out, "UDP, TCP ");
+    add_list(out, gtm_json_pointer(item, "/dns/listen"), "off");
+    gtm_buf_adds(out, "  TLS ");
+    add_list(out, gtm_json_pointer(item, "/dns/tls_listen"), "off");
+    ctl_addf(out, "  zones %" PRId64, gtm_json_i64(item, "zones", 0));
+    if (at(item, "/secondaries/total") > 0)
+        ctl_addf(out, ", %" PRId64 " of %" PRId64 " secondary not fresh",
+                 at(item, "/secondaries/not_fresh"), at(item, "/secondaries/total"));
+    ctl_addf(out, "  endpoints %" PRId64 "/%" PRId64, at(item, "/endpoints/serving"),
+             at(item, "/endpoints/total"));
+    if (at(item, "/endpoints/held") + at(item, "/endpoints/partial") > 0)
+        ctl_addf(out, ", %" PRId64 " held, %" PRId64 " with a part of their weight",
+                 at(item, "/endpoints/held"), at(item, "/endpoints/partial"));
+    gtm_buf_addc(out, '\n');
+}
+
 /* Notes do not count: they are nothing to get up for. */
 static size_t count_problems(const struct gtm_json *problems, const char *severity)
 {
@@ -159,6 +192,7 @@ static int show_status(struct ctl *ctl, const struct gtm_json *item)
         rc = ctl_get(ctl, ctl_path(paths[i]), &root[i]);
     if (rc == CTL_OK) {
         add_head(&out, item);
+        add_more(&out, item);
         gtm_buf_addc(&out, '\n');
         add_glance(ctl, &out, gtm_json_get(root[0], "items"), region_columns,
                    COUNT(region_columns));

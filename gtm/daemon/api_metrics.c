@@ -199,6 +199,31 @@ static void add_connections(struct gtm_metrics *m, const struct dns_server *dns)
     gtm_metrics_sample(m, (double)e.transfers_refused, "result", "answered", NULL);
 }
 
+/* Zones that have primaries. */
+static void add_copies(struct gtm_metrics *m, const struct gtmd *d)
+{
+    static const struct {
+        const char *name, *type, *help;
+    } families[] = {
+        {"gtm_zone_expires_timestamp_seconds", "gauge",
+         "Unix time when a copy ends unless a primary confirms it; 0 = no copy yet."},
+        {"gtm_zone_expired", "gauge", "1 when a copy is too old to be given out."},
+        {"gtm_zone_transfers_in_total", "counter", "Transfers that brought a new copy."},
+        {"gtm_zone_transfer_failures_total", "counter", "Tries in which no primary answered."},
+    };
+    for (unsigned k = 0; k < sizeof(families) / sizeof(families[0]); k++) {
+        gtm_metrics_family(m, families[k].name, families[k].type, families[k].help);
+        for (size_t z = 0; z < d->intent->zones_count; z++) {
+            struct gtm_secondary_status copy;
+            if (!gtm_secondary_status(d->secondary, z, &copy))
+                continue;
+            const double values[] = {(double)copy.expires_ms / 1000, copy.expired,
+                                     (double)copy.transfers, (double)copy.failures};
+            gtm_metrics_sample(m, values[k], "zone", d->intent->zones[z].name, NULL);
+        }
+    }
+}
+
 static void add_dns(struct gtm_metrics *m, const struct gtmd *d)
 {
     if (d->dns) {
@@ -215,6 +240,10 @@ static void add_dns(struct gtm_metrics *m, const struct gtmd *d)
         "Policies (by TTL) that answer although nothing of theirs serves.", (double)info.fail_open);
     one(m, "gtm_dns_fail_closed_tables", "gauge",
         "Policies (by TTL) that answer SERVFAIL because nothing serves.", (double)info.fail_closed);
+    one(m, "gtm_dns_tls_certificate_expires_timestamp_seconds", "gauge",
+        "Unix time when the certificate of DNS over TLS ends; 0 = there is none.",
+        d->settings ? (double)d->settings->tls_expires_ms / 1000 : 0);
+    add_copies(m, d);
     gtm_metrics_family(m, "gtm_zone_serial", "gauge", "Serial of a zone's SOA.");
     for (size_t z = 0; d->compiled && z < d->intent->zones_count; z++) {
         struct dns_zone_info zone;
@@ -249,6 +278,50 @@ static void add_states(struct gtm_metrics *m, const struct gtm_facts *facts)
                                    pool->endpoints[e].name, "state", words[w], NULL);
         }
     }
+}
+
+static void add_shares(struct gtm_metrics *m, const struct gtm_facts *facts)
+{
+    gtm_metrics_family(m, "gtm_endpoint_share", "gauge",
+                       "Share of its weight that an address takes: less than 1 while it is held, "
+                       "ramps up or drains.");
+    for (size_t p = 0; p < facts->intent->pools_count; p++) {
+        const struct gtm_pool *pool = &facts->intent->pools[p];
+        for (size_t e = 0; e < pool->endpoints_count; e++)
+            for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++)
+                if (gtm_endpoint_has(&pool->endpoints[e], f))
+                    gtm_metrics_sample(
+                        m, gtm_states_share(facts->states, p, e, f) / (double)GTM_SHARE_FULL,
+                        "pool", pool->name, "endpoint", pool->endpoints[e].name, "family",
+                        gtm_family_word(f), NULL);
+    }
+    gtm_metrics_family(m, "gtm_endpoint_load", "gauge",
+                       "What an endpoint said of its load, while that counts.");
+    uint64_t now = gtm_mono_ms(gtm_clock_system());
+    for (size_t p = 0; p < facts->intent->pools_count; p++) {
+        const struct gtm_pool *pool = &facts->intent->pools[p];
+        uint64_t stale_ms = gtm_state_stale_ms(facts->intent, p);
+        for (size_t e = 0; e < pool->endpoints_count; e++) {
+            const struct gtm_endpoint_load *load = &facts->loads[facts->base[p] + e];
+            for (unsigned i = 0; i < GTM_LOAD_COUNT; i++)
+                if (load->mono_ms[i] && load->mono_ms[i] + stale_ms >= now)
+                    gtm_metrics_sample(m, load->value[i], "pool", pool->name, "endpoint",
+                                       pool->endpoints[e].name, "what", gtm_load_words[i], NULL);
+        }
+    }
+}
+
+static void add_sheds(struct gtm_metrics *m, const struct gtm_facts *facts)
+{
+    gtm_metrics_family(m, "gtm_pool_shed", "gauge",
+                       "Share of a region's users that a full pool sends on; only where it does.");
+    for (size_t p = 0; p < facts->intent->pools_count; p++)
+        for (size_t r = 0;
+             gtm_states_sheds(facts->states, p) > 0 && r < facts->intent->regions_count; r++)
+            if (gtm_states_shed(facts->states, p, r) > 0)
+                gtm_metrics_sample(m, gtm_states_shed(facts->states, p, r) / (double)GTM_SHARE_FULL,
+                                   "pool", facts->intent->pools[p].name, "region",
+                                   facts->intent->regions[r].name, NULL);
 }
 
 static void add_groups(struct gtm_metrics *m, const struct gtm_facts *facts)
@@ -296,6 +369,8 @@ static void metrics_work(void *arg)
 {
     struct metrics_job *job = arg;
     add_states(&job->m, job->facts);
+    add_shares(&job->m, job->facts);
+    add_sheds(&job->m, job->facts);
     add_groups(&job->m, job->facts);
 }
 

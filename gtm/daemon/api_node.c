@@ -42,13 +42,28 @@ void gtm_api_get_routes(struct gtm_api_req *req)
 
 /* --- status --- */
 
+/* A healthy endpoint that is held out of answers, or takes less than its weight: in any family. */
+static void count_share(const struct gtm_facts *facts, size_t p, size_t e, size_t *held,
+                        size_t *partial)
+{
+    unsigned least = GTM_SHARE_FULL;
+    for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++) {
+        unsigned share = gtm_states_share(facts->states, p, e, f);
+        if (gtm_endpoint_has(&facts->intent->pools[p].endpoints[e], f) && share < least)
+            least = share;
+    }
+    *held += least == 0;
+    *partial += least > 0 && least < GTM_SHARE_FULL;
+}
+
 static void add_endpoint_counts(struct gtm_json *item, const struct gtm_facts *facts)
 {
-    size_t n[GTM_HEALTH_COUNT] = {0}, serving = 0, overridden = 0;
+    size_t n[GTM_HEALTH_COUNT] = {0}, serving = 0, overridden = 0, held = 0, partial = 0;
     for (size_t p = 0; p < facts->intent->pools_count; p++) {
         for (size_t e = 0; e < facts->intent->pools[p].endpoints_count; e++) {
             n[gtm_facts_endpoint_health(facts, p, e)]++;
             serving += gtm_facts_endpoint_serves(facts, p, e);
+            count_share(facts, p, e, &held, &partial);
             overridden +=
                 gtm_states_effective(facts->states, p, e, GTM_FAMILY_V4).admin != GTM_ADMIN_AUTO;
         }
@@ -59,6 +74,8 @@ static void add_endpoint_counts(struct gtm_json *item, const struct gtm_facts *f
     for (unsigned h = 0; h < GTM_HEALTH_COUNT; h++)
         gtm_json_add_i64(one, gtm_health_word(h), (int64_t)n[h]);
     gtm_json_add_i64(one, "overridden", (int64_t)overridden);
+    gtm_json_add_i64(one, "held", (int64_t)held);
+    gtm_json_add_i64(one, "partial", (int64_t)partial);
 }
 
 static void add_group_counts(struct gtm_json *item, const char *key,
@@ -71,6 +88,53 @@ static void add_group_counts(struct gtm_json *item, const char *key,
     gtm_json_add_i64(one, "total", (int64_t)count);
     for (unsigned h = 0; h < GTM_HEALTH_COUNT; h++)
         gtm_json_add_i64(one, gtm_health_word(h), (int64_t)n[h]);
+}
+
+/* An address as configured, with the port as bound. */
+static void bound_text(const struct gtm_listen *at, uint16_t port, char *out, size_t out_bytes)
+{
+    char addr[INET6_ADDRSTRLEN] = "";
+    if (at->addr.ss_family == AF_INET6) {
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)&at->addr)->sin6_addr, addr,
+                  sizeof(addr));
+        snprintf(out, out_bytes, "[%s]:%u", addr, port);
+        return;
+    }
+    inet_ntop(AF_INET, &((const struct sockaddr_in *)&at->addr)->sin_addr, addr, sizeof(addr));
+    snprintf(out, out_bytes, "%s:%u", addr, port);
+}
+
+/* UDP and TCP, or TLS. */
+static void add_listen(struct gtm_json *item, const char *key, const struct gtmd *d, bool tls)
+{
+    const struct gtm_node *node = d->node;
+    struct gtm_json *list = gtm_json_add_array(item, key);
+    size_t count = tls ? node->dns.tls_listen_count : node->dns_listen_count;
+    char text[INET6_ADDRSTRLEN + 16];
+    for (size_t i = 0; d->dns && i < count; i++) {
+        if (tls)
+            bound_text(&node->dns.tls_listen[i], dns_server_tls_port(d->dns, i), text,
+                       sizeof(text));
+        else
+            bound_text(&node->dns_listen[i], dns_server_port(d->dns, i), text, sizeof(text));
+        gtm_json_append_str(list, text);
+    }
+}
+
+/* Copies that no primary confirms just now. */
+static void add_secondaries(struct gtm_json *item, const struct gtmd *d)
+{
+    size_t total = 0, stale = 0;
+    for (size_t z = 0; z < d->intent->zones_count; z++) {
+        struct gtm_secondary_status copy;
+        if (!gtm_secondary_status(d->secondary, z, &copy))
+            continue;
+        total++;
+        stale += !copy.loaded || copy.expired || copy.failed_ms != 0;
+    }
+    struct gtm_json *one = gtm_json_add_object(item, "secondaries");
+    gtm_json_add_i64(one, "total", (int64_t)total);
+    gtm_json_add_i64(one, "not_fresh", (int64_t)stale);
 }
 
 static void add_dns(struct gtm_json *item, const struct gtmd *d)
@@ -87,6 +151,9 @@ static void add_dns(struct gtm_json *item, const struct gtmd *d)
     gtm_json_add_i64(one, "truncated_total", (int64_t)counters.n[DNS_CNT_TRUNCATED]);
     gtm_json_add_i64(one, "servfail_total", (int64_t)counters.n[DNS_CNT_SERVFAIL]);
     gtm_json_add_i64(one, "tcp_clients", d->dns ? dns_server_tcp_clients(d->dns) : 0);
+    gtm_json_add_num(one, "rate_limited_per_second", gtmd_limited_per_s(d));
+    add_listen(one, "listen", d, false);
+    add_listen(one, "tls_listen", d, true);
 }
 
 static void add_geo(struct gtm_json *item, const struct gtmd *d)
@@ -138,6 +205,7 @@ void gtm_api_get_status(struct gtm_api_req *req)
     add_group_counts(item, "pools", facts->pools, facts->intent->pools_count);
     add_group_counts(item, "regions", facts->regions, facts->intent->regions_count);
     gtm_json_add_i64(item, "zones", (int64_t)d->intent->zones_count);
+    add_secondaries(item, d);
     struct gtm_problem_counts counts;
     gtm_json_free(gtm_problems(d, &counts));
     struct gtm_json *problems = gtm_json_add_object(item, "problems");
@@ -176,18 +244,43 @@ void gtm_api_get_version(struct gtm_api_req *req)
 
 /* --- the node --- */
 
-/* An address as configured, with the port as bound. */
-static void bound_text(const struct gtm_listen *at, uint16_t port, char *out, size_t out_bytes)
+static void add_networks(struct gtm_json *item, const char *key, const struct gtm_network *networks,
+                         size_t count)
 {
-    char addr[INET6_ADDRSTRLEN] = "";
-    if (at->addr.ss_family == AF_INET6) {
-        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)&at->addr)->sin6_addr, addr,
-                  sizeof(addr));
-        snprintf(out, out_bytes, "[%s]:%u", addr, port);
-        return;
+    struct gtm_json *list = gtm_json_add_array(item, key);
+    for (size_t i = 0; i < count; i++) {
+        char addr[INET6_ADDRSTRLEN], text[INET6_ADDRSTRLEN + 8];
+        if (!inet_ntop(networks[i].family == 4 ? AF_INET : AF_INET6, networks[i].addr, addr,
+                       sizeof(addr)))
+            addr[0] = 0;
+        snprintf(text, sizeof(text), "%s/%u", addr, networks[i].prefix_len);
+        gtm_json_append_str(list, text);
     }
-    inet_ntop(AF_INET, &((const struct sockaddr_in *)&at->addr)->sin_addr, addr, sizeof(addr));
-    snprintf(out, out_bytes, "%s:%u", addr, port);
+}
+
+/* How DNS is answered, as it is in force. */
+static void add_dns_settings(struct gtm_json *item, const struct gtmd *d)
+{
+    const struct gtm_node_dns *dns = &d->node->dns;
+    struct gtm_json *one = gtm_json_add_object(item, "dns");
+    add_listen(one, "tls_listen", d, true);
+    gtm_json_add_str(one, "tls_certificate", dns->tls_cert);
+    gtm_api_add_time(one, "tls_certificate_expires", d->settings ? d->settings->tls_expires_ms : 0);
+    gtm_json_add_bool(one, "cookies", dns->cookies);
+    gtm_json_add_str(one, "cookie_secret",
+                     !dns->cookies        ? NULL
+                     : dns->cookie_secret ? dns->cookie_secret
+                                          : "random, new at each start");
+    gtm_json_add_str(one, "nsid", dns->nsid);
+    gtm_json_add_str(one, "chaos_version", dns->chaos_version);
+    gtm_json_add_str(one, "chaos_hostname", dns->chaos_hostname);
+    gtm_json_add_i64(one, "rate_limit_responses_per_s", dns->rate_limit);
+    gtm_json_add_i64(one, "rate_limit_slip", dns->rate_limit_slip);
+    add_networks(one, "rate_limit_exempt", dns->rate_limit_exempt, dns->rate_limit_exempt_count);
+    add_networks(one, "proxy", dns->proxy, dns->proxy_count);
+    gtm_json_add_i64(one, "tcp_clients", dns->tcp_clients);
+    gtm_json_add_i64(one, "tcp_per_client", dns->tcp_per_client);
+    gtm_json_add_num(one, "tcp_idle_seconds", dns->tcp_idle_ms / 1000.0);
 }
 
 static void add_roles(struct gtm_json *item, unsigned roles)
@@ -219,12 +312,11 @@ void gtm_api_get_node(struct gtm_api_req *req)
     gtm_json_add_str(item, "path", d->node_path);
     gtm_json_add_str(item, "data_dir", node->data_dir);
     gtm_json_add_str(item, "cluster_file", node->cluster_file);
-    struct gtm_json *listen = gtm_json_add_array(item, "dns_listen");
-    for (size_t i = 0; d->dns && i < node->dns_listen_count; i++) {
-        bound_text(&node->dns_listen[i], dns_server_port(d->dns, i), text, sizeof(text));
-        gtm_json_append_str(listen, text);
-    }
+    add_listen(item, "dns_listen", d, false);
     gtm_json_add_i64(item, "dns_threads", node->dns_threads);
+    add_dns_settings(item, d);
+    gtm_json_add_str(item, "push_listen", node->push.has_listen ? node->push.listen.text : NULL);
+    gtm_json_add_str(item, "exec_dir", node->exec_dir);
     struct gtm_json *databases = gtm_json_add_array(item, "geo_databases");
     for (size_t i = 0; i < node->geo_databases_count; i++)
         gtm_json_append_str(databases, node->geo_databases[i]);

@@ -5,6 +5,7 @@
 #include "gtm/daemon/api_objects.h"
 
 #include "gtm/daemon/api.h"
+#include "gtm/daemon/state.h"
 
 #include <arpa/inet.h>
 
@@ -72,6 +73,27 @@ static void add_address(struct gtm_json *list, const struct gtm_facts *facts, si
     gtm_api_add_time(one, "since", facts->since_ms[at]);
 }
 
+/* What it said of its load, each figure with its age, and how full that is. */
+static void add_loads(struct gtm_json *one, const struct gtm_facts *facts, size_t p, size_t e)
+{
+    const struct gtm_endpoint_load *load = &facts->loads[facts->base[p] + e];
+    uint64_t now = gtm_mono_ms(gtm_clock_system());
+    struct gtm_json *loads = gtm_json_add_object(one, "loads");
+    for (int i = 0; i < GTM_LOAD_COUNT; i++) {
+        if (!load->mono_ms[i])
+            continue;
+        struct gtm_json *figure = gtm_json_add_object(loads, gtm_load_words[i]);
+        gtm_json_add_num(figure, "value", load->value[i]);
+        gtm_json_add_num(figure, "age_seconds",
+                         now > load->mono_ms[i] ? (double)(now - load->mono_ms[i]) / 1000 : 0);
+    }
+    double used = gtm_facts_utilisation(facts, p, e, now, gtm_state_stale_ms(facts->intent, p));
+    if (used >= 0)
+        gtm_json_add_num(one, "utilisation", used);
+    else
+        gtm_json_add_null(one, "utilisation");
+}
+
 struct gtm_json *gtm_api_endpoint(const struct gtm_facts *facts, size_t p, size_t e)
 {
     const struct gtm_pool *pool = &facts->intent->pools[p];
@@ -91,6 +113,7 @@ struct gtm_json *gtm_api_endpoint(const struct gtm_facts *facts, size_t p, size_
         one, "effective_admin",
         gtm_admin_word(gtm_states_effective(facts->states, p, e, GTM_FAMILY_V4).admin));
     gtm_json_add_bool(one, "serves", gtm_facts_endpoint_serves(facts, p, e));
+    add_loads(one, facts, p, e);
     struct gtm_json *addresses = gtm_json_add_array(one, "addresses");
     add_address(addresses, facts, p, e, GTM_FAMILY_V4);
     add_address(addresses, facts, p, e, GTM_FAMILY_V6);
@@ -103,6 +126,21 @@ struct gtm_json *gtm_api_endpoints(const struct gtm_facts *facts, size_t pool)
     for (size_t e = 0; e < facts->intent->pools[pool].endpoints_count; e++)
         gtm_json_append(list, gtm_api_endpoint(facts, pool, e));
     return list;
+}
+
+static void add_sheds(struct gtm_json *one, const struct gtm_facts *facts, size_t p)
+{
+    struct gtm_json *list = gtm_json_add_array(one, "sheds");
+    if (gtm_states_sheds(facts->states, p) == 0)
+        return;
+    for (size_t r = 0; r < facts->intent->regions_count; r++) {
+        unsigned shed = gtm_states_shed(facts->states, p, r);
+        if (shed == 0)
+            continue;
+        struct gtm_json *from = gtm_json_append_object(list);
+        gtm_json_add_str(from, "region", facts->intent->regions[r].name);
+        gtm_json_add_num(from, "share", shed / (double)GTM_SHARE_FULL);
+    }
 }
 
 struct gtm_json *gtm_api_pool(const struct gtm_facts *facts, size_t p, bool with_endpoints)
@@ -122,6 +160,8 @@ struct gtm_json *gtm_api_pool(const struct gtm_facts *facts, size_t p, bool with
                      (int64_t)gtm_facts_serving_family(facts, p, GTM_FAMILY_V4));
     gtm_json_add_i64(one, "serving_ipv6",
                      (int64_t)gtm_facts_serving_family(facts, p, GTM_FAMILY_V6));
+    gtm_json_add_bool(one, "panic", facts->panic[p * 2] || facts->panic[p * 2 + 1]);
+    add_sheds(one, facts, p);
     if (with_endpoints)
         gtm_json_add(one, "endpoints", gtm_api_endpoints(facts, p));
     return one;

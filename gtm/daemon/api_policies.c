@@ -68,6 +68,49 @@ static void add_route(struct gtm_json *list, const struct gtm_intent *intent,
     add_regions(one, "regions", intent, route->regions, route->regions_count);
 }
 
+/* What only the control thread knows of one policy. */
+struct policy_now {
+    char balance_text[POLICY_BALANCE_TEXT];
+    uint32_t *weights; /* by endpoint of its pool; NULL = the configured ones */
+    bool has_table;
+    struct gtm_latency_info table;
+};
+
+static bool balances(const struct gtm_policy *policy)
+{
+    return policy->has_pool &&
+           (policy->steer == GTM_STEER_LEAST_CONNECTIONS ||
+            policy->steer == GTM_STEER_RESPONSE_TIME || policy->steer == GTM_STEER_EWMA);
+}
+
+static void add_now(struct gtm_json *one, const struct gtm_intent *intent,
+                    const struct gtm_policy *policy, const struct policy_now *now)
+{
+    if (balances(policy)) {
+        const struct gtm_pool *pool = &intent->pools[policy->pool];
+        struct gtm_json *balance = gtm_json_add_object(one, "balance");
+        gtm_json_add_str(balance, "state", now->balance_text[0] ? now->balance_text : NULL);
+        struct gtm_json *list = gtm_json_add_array(balance, "weights");
+        for (size_t e = 0; e < pool->endpoints_count; e++) {
+            struct gtm_json *weight = gtm_json_append_object(list);
+            gtm_json_add_str(weight, "endpoint", pool->endpoints[e].name);
+            gtm_json_add_i64(weight, "configured", pool->endpoints[e].weight);
+            gtm_json_add_i64(weight, "balanced",
+                             now->weights ? now->weights[e] : pool->endpoints[e].weight);
+        }
+    }
+    if (policy->steer == GTM_STEER_LATENCY) {
+        struct gtm_json *table = gtm_json_add_object(one, "latency");
+        gtm_json_add_str(table, "file", policy->latency_file);
+        gtm_json_add_str(table, "table",
+                         !now->has_table     ? "none"
+                         : now->table.pushed ? "pushed"
+                                             : "file");
+        gtm_json_add_i64(table, "networks", (int64_t)now->table.networks);
+        gtm_api_add_time(table, "changed", now->has_table ? now->table.changed_ms : 0);
+    }
+}
+
 static struct gtm_json *policy_json(const struct gtm_intent *intent, size_t index, size_t names,
                                     bool with_routes)
 {
@@ -102,11 +145,13 @@ struct policies_job {
     struct gtm_intent *intent;
     uint64_t revision;
     int policy; /* -1 = all */
+    struct policy_now now;
 };
 
 static void policies_fini(void *arg)
 {
     struct policies_job *job = arg;
+    gtm_free(job->now.weights);
     gtm_intent_unref(job->intent);
     gtm_free(job);
 }
@@ -125,7 +170,9 @@ static struct gtm_json *policies_build(void *arg)
     struct gtm_json *root;
     if (job->policy >= 0) {
         size_t i = (size_t)job->policy;
-        root = gtm_api_item_root("Policy", job->revision, policy_json(intent, i, names[i], true));
+        struct gtm_json *item = policy_json(intent, i, names[i], true);
+        add_now(item, intent, &intent->policies[i], &job->now);
+        root = gtm_api_item_root("Policy", job->revision, item);
     } else {
         struct gtm_json *items = gtm_json_array();
         for (size_t i = 0; i < intent->policies_count; i++)
@@ -136,6 +183,23 @@ static struct gtm_json *policies_build(void *arg)
     return root;
 }
 
+/* False: out of memory. */
+static bool read_now(const struct gtmd *d, size_t p, struct policy_now *now)
+{
+    const struct gtm_policy *policy = &d->intent->policies[p];
+    if (d->compiled)
+        now->has_table = gtm_compiled_latency(d->compiled, p, &now->table);
+    if (!balances(policy))
+        return true;
+    gtm_state_balance_text(d->state, p, now->balance_text);
+    const uint32_t *weights = gtm_states_balance(gtm_state_facts(d->state)->states, p);
+    if (!weights)
+        return true;
+    size_t count = d->intent->pools[policy->pool].endpoints_count;
+    now->weights = gtm_memdup(weights, count * sizeof(*weights));
+    return now->weights != NULL;
+}
+
 static void build(struct gtm_api_req *req, int policy)
 {
     struct gtmd *d = gtm_api_daemon(req);
@@ -144,7 +208,13 @@ static void build(struct gtm_api_req *req, int policy)
         gtm_api_problem(req, 500, "internal", "out of memory");
         return;
     }
-    *job = (struct policies_job){gtm_intent_ref(d->intent), gtmd_revision(d), policy};
+    *job = (struct policies_job){
+        .intent = gtm_intent_ref(d->intent), .revision = gtmd_revision(d), .policy = policy};
+    if (policy >= 0 && !read_now(d, (size_t)policy, &job->now)) {
+        policies_fini(job);
+        gtm_api_problem(req, 500, "internal", "out of memory");
+        return;
+    }
     bool big = policy < 0 ? d->intent->policies_count > INLINE_POLICIES
                           : d->intent->policies[policy].routes_count > INLINE_ROUTES;
     for (size_t z = 0; z < d->intent->zones_count; z++) /* they are counted */

@@ -113,6 +113,7 @@ static void on_second(void *arg)
     d->queries_at = (d->queries_at + 1) % (GTMD_QPS_SECONDS + 1);
     d->queries[d->queries_at] =
         counters.n[DNS_CNT_UDP] + counters.n[DNS_CNT_TCP] + counters.n[DNS_CNT_TLS];
+    d->limited[d->queries_at] = counters.n[DNS_CNT_RRL_DROPPED] + counters.n[DNS_CNT_RRL_SLIPPED];
     if (d->queries_filled < GTMD_QPS_SECONDS)
         d->queries_filled++;
     gtm_timer_start(d->second, 1000);
@@ -233,13 +234,24 @@ uint64_t gtmd_revision(const struct gtmd *d)
     return info.revision;
 }
 
-double gtmd_qps(const struct gtmd *d)
+/* How much the ring's counter rose in a second, of the seconds that it holds. */
+static double per_second(const struct gtmd *d, const uint64_t *ring)
 {
     unsigned n = d->queries_filled;
     if (n == 0)
         return 0;
     unsigned then = (d->queries_at + GTMD_QPS_SECONDS + 1 - n) % (GTMD_QPS_SECONDS + 1);
-    return (double)(d->queries[d->queries_at] - d->queries[then]) / n;
+    return (double)(ring[d->queries_at] - ring[then]) / n;
+}
+
+double gtmd_qps(const struct gtmd *d)
+{
+    return per_second(d, d->queries);
+}
+
+double gtmd_limited_per_s(const struct gtmd *d)
+{
+    return per_second(d, d->limited);
 }
 
 /* --- start --- */

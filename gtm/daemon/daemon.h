@@ -78,6 +78,7 @@ struct gtmd {
     struct gtm_timer *second, *watchdog;
     uint64_t watchdog_ms;
     uint64_t queries[GTMD_QPS_SECONDS + 1]; /* totals of the last seconds, a ring */
+    uint64_t limited[GTMD_QPS_SECONDS + 1]; /* answers over the rate limit, the same ring */
     unsigned queries_at, queries_filled;
 };
 
@@ -104,5 +105,7 @@ bool gtmd_thaw(struct gtmd *d);
 uint64_t gtmd_revision(const struct gtmd *d);
 /* Queries a second over the last ten seconds. */
 double gtmd_qps(const struct gtmd *d);
+/* Answers a second that the rate limit held back, over the same time. */
+double gtmd_limited_per_s(const struct gtmd *d);
 
 #endif

@@ -12,6 +12,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#define DAY_MS             INT64_C(86400000)
+#define CERT_WARN_DAYS     14
+#define CERT_CRITICAL_DAYS 3
+
 enum severity { CRITICAL = 0, WARNING, NOTE, SEVERITIES };
 
 /* What is being collected: a list for each severity, so that the worst come first. */
@@ -259,6 +263,133 @@ static void check_zones(struct collector *c, const struct gtmd *d)
     }
 }
 
+/* --- certificates, checks that cannot be made, heartbeats, loads --- */
+
+static void add_certificate(struct collector *c, const struct gtmd *d, const char *subject,
+                            int64_t expires_ms)
+{
+    char time[GTM_TIME_TEXT_BYTES];
+    int64_t left_ms = expires_ms - gtm_wall_ms(d->clock);
+    if (!expires_ms || left_ms > CERT_WARN_DAYS * DAY_MS)
+        return;
+    add(c,
+        &(struct finding){
+            left_ms <= CERT_CRITICAL_DAYS * DAY_MS ? CRITICAL : WARNING, "CertificateExpiresSoon",
+            subject,
+            "renew the certificate; a new one is seen by the next check, that of this "
+            "node by gtmctl reload",
+            expires_ms - CERT_WARN_DAYS * DAY_MS},
+        "%s %s", left_ms > 0 ? "expires" : "has expired", gtm_time_format(expires_ms, time));
+}
+
+static void add_unmade(struct collector *c, const char *subject, const struct health_report *report)
+{
+    add(c,
+        &(struct finding){
+            WARNING, "CheckNotMade", subject,
+            "its health stays what it was; for kind exec see exec_dir of the node file",
+            report->last_wall_ms},
+        "this node cannot make the check: %s", report->evidence);
+}
+
+/* Every address of a target has a report of its own: one finding for both. */
+static void check_health(struct collector *c, const struct gtmd *d)
+{
+    struct health_report *reports = NULL;
+    size_t count = 0;
+    int64_t before = gtm_wall_ms(d->clock) + CERT_WARN_DAYS * DAY_MS;
+    char last[HEALTH_KEY_BYTES + 16] = "";
+    if (!d->health || health_engine_notable(d->health, before, GTM_PROBLEMS_MAX, &reports, &count))
+        return;
+    for (size_t i = 0; i < count; i++) {
+        char subject[HEALTH_KEY_BYTES + 16];
+        snprintf(subject, sizeof(subject), "check/%s", reports[i].key);
+        char *family = strrchr(subject, '/');
+        if (family)
+            *family = 0;
+        if (!strcmp(subject, last))
+            continue;
+        snprintf(last, sizeof(last), "%s", subject);
+        if (reports[i].cert_expires_wall_ms && reports[i].cert_expires_wall_ms <= before)
+            add_certificate(c, d, subject, reports[i].cert_expires_wall_ms);
+        if (reports[i].last == HEALTH_RESULT_LOCAL)
+            add_unmade(c, subject, &reports[i]);
+    }
+    gtm_free(reports);
+}
+
+static void check_push(struct collector *c, const struct gtmd *d)
+{
+    for (size_t m = 0; d->health && m < d->intent->monitors_count; m++) {
+        const struct gtm_monitor *monitor = &d->intent->monitors[m];
+        char subject[GTM_NAME_MAX + 16];
+        if (monitor->kind != GTM_MONITOR_PUSH)
+            continue;
+        snprintf(subject, sizeof(subject), "monitor/%s", monitor->name);
+        if (!d->push)
+            add(c,
+                &(struct finding){NOTE, "PushNotListening", subject,
+                                  "set push.listen in the node file", d->started_ms},
+                "the node has no push.listen: heartbeats come from gtmctl health push only");
+        else if (!gtm_push_has_token(d->push, monitor->name))
+            add(c,
+                &(struct finding){WARNING, "PushTokenMissing", subject,
+                                  "write the token and gtmctl reload", d->intent_loaded_ms},
+                "every heartbeat is refused: %s cannot be read or is empty",
+                monitor->push_token ? monitor->push_token : "its token");
+    }
+}
+
+/* Has the endpoint said lately how many connections it has? */
+static bool load_known(const struct gtmd *d, const struct gtm_policy *policy, size_t e)
+{
+    const struct gtm_facts *facts = gtm_state_facts(d->state);
+    uint64_t at = facts->loads[facts->base[policy->pool] + e].mono_ms[GTM_LOAD_CONNECTIONS];
+    return at && at + gtm_state_stale_ms(facts->intent, policy->pool) >= gtm_mono_ms(d->clock);
+}
+
+/* Policies that go by what endpoints report, while some do not. */
+static void check_loads(struct collector *c, const struct gtmd *d)
+{
+    const struct gtm_facts *facts = gtm_state_facts(d->state);
+    for (size_t i = 0; d->health && i < facts->intent->policies_count; i++) {
+        const struct gtm_policy *policy = &facts->intent->policies[i];
+        if (!policy->has_pool || policy->steer != GTM_STEER_LEAST_CONNECTIONS)
+            continue;
+        const struct gtm_pool *pool = &facts->intent->pools[policy->pool];
+        char subject[GTM_NAME_MAX + 16];
+        size_t unknown = 0;
+        if (gtm_mono_ms(d->clock) <
+            d->started_mono_ms + gtm_state_stale_ms(facts->intent, policy->pool))
+            continue; /* they may still come */
+        for (size_t e = 0; e < pool->endpoints_count; e++)
+            unknown +=
+                gtm_facts_endpoint_serves(facts, policy->pool, e) && !load_known(d, policy, e);
+        snprintf(subject, sizeof(subject), "policy/%s", policy->name);
+        if (unknown)
+            add(c,
+                &(struct finding){
+                    WARNING, "LoadReportsStale", subject,
+                    "gtmctl health list -o wide has LOAD and LOAD_ERROR of every check", 0},
+                "%zu of %zu endpoints of pool %s have not said for %.0f s how many connections "
+                "they "
+                "have: they keep their weights",
+                unknown, pool->endpoints_count, pool->name,
+                (double)gtm_state_stale_ms(facts->intent, policy->pool) / 1000);
+    }
+}
+
+static void check_dns(struct collector *c, const struct gtmd *d)
+{
+    if (d->settings)
+        add_certificate(c, d, "dns.tls", d->settings->tls_expires_ms);
+    if (gtmd_limited_per_s(d) > 0)
+        add(c,
+            &(struct finding){NOTE, "RateLimiting", "dns",
+                              "an attack with forged addresses, or a limit that is too low", 0},
+            "%.1f answers a second are held back by dns.rate_limit", gtmd_limited_per_s(d));
+}
+
 struct gtm_json *gtm_problems(const struct gtmd *d, struct gtm_problem_counts *ret_counts)
 {
     struct collector c = {0};
@@ -269,6 +400,10 @@ struct gtm_json *gtm_problems(const struct gtmd *d, struct gtm_problem_counts *r
     check_geo(&c, d);
     check_saving(&c, d);
     check_zones(&c, d);
+    check_dns(&c, d);
+    check_health(&c, d);
+    check_push(&c, d);
+    check_loads(&c, d);
     check_regions(&c, facts);
     for (size_t p = 0; p < facts->intent->pools_count; p++) {
         check_panic(&c, facts, p);

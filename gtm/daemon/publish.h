@@ -66,6 +66,15 @@ const struct gtm_intent *gtm_compiled_intent(const struct gtm_compiled *compiled
 int gtm_latency_push(const struct gtm_intent *intent, const char *copies_dir, const char *policy,
                      const char *text, size_t len, struct gtm_diags *diags) GTM_MUST_CHECK;
 
+struct gtm_latency_info {
+    bool pushed; /* else from its file */
+    size_t networks;
+    int64_t changed_ms; /* of the text, Unix time */
+};
+/* The table of a latency policy; false: it has none. */
+bool gtm_compiled_latency(const struct gtm_compiled *compiled, size_t policy,
+                          struct gtm_latency_info *ret);
+
 struct gtm_compiled_info {
     size_t zones, names, records; /* names = dynamic ones */
     size_t tables;                /* steering tables: distinct (policy or group, TTL) */

@@ -90,6 +90,7 @@ struct gtm__latency {
     atomic_int refs;
     size_t policies;
     struct policy_latency **tables; /* by policy; NULL = no times are known */
+    struct gtm_latency_info *infos; /* by policy; networks is not filled in */
 };
 
 struct gtm_compiled {

@@ -13,6 +13,7 @@
 #include "policies/latency.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@ void gtm__latency_unref(struct gtm__latency *s)
     for (size_t p = 0; s->tables && p < s->policies; p++)
         policy_latency_free(s->tables[p]);
     gtm_free(s->tables);
+    gtm_free(s->infos);
     gtm_free(s);
 }
 
@@ -69,6 +71,11 @@ static bool load_table(struct gtm_compiled *c, struct gtm__latency *s, unsigned 
         gtm_diags_add(diags, GTM_SEV_ERROR, c->intent->path, 0, 0, "no memory for latencies");
     if (!path)
         return !nomem;
+    struct stat st;
+    size_t suffix = strlen(path) > strlen(PUSHED_SUFFIX) ? strlen(PUSHED_SUFFIX) : 0;
+    s->infos[policy].pushed = (!p->latency_file || strcmp(path, p->latency_file) != 0) &&
+                              strcmp(path + strlen(path) - suffix, PUSHED_SUFFIX) == 0;
+    s->infos[policy].changed_ms = stat(path, &st) == 0 ? (int64_t)st.st_mtim.tv_sec * 1000 : 0;
     if (gtm_fs_read(path, POLICY_LATENCY_BYTES_MAX, &text, &len, &err) != GTM_OK)
         gtm_diags_add(diags, GTM_SEV_ERROR, c->intent->path, p->pos.line, p->pos.col,
                       "policy %s: its table of latencies: %s", p->name, err.text);
@@ -87,9 +94,10 @@ bool gtm__latency_load(struct gtm_compiled *c, struct gtm_diags *diags)
         atomic_init(&s->refs, 1);
         s->policies = c->intent->policies_count;
         s->tables = gtm_calloc(s->policies, sizeof(struct policy_latency *));
+        s->infos = gtm_calloc(s->policies + 1, sizeof(*s->infos));
     }
     c->latency = s;
-    if (!s || !s->tables) {
+    if (!s || !s->tables || !s->infos) {
         gtm_diags_add(diags, GTM_SEV_ERROR, c->intent->path, 0, 0, "no memory for latencies");
         return false;
     }
@@ -97,6 +105,16 @@ bool gtm__latency_load(struct gtm_compiled *c, struct gtm_diags *diags)
         if (c->intent->policies[p].steer == GTM_STEER_LATENCY && c->intent->policies[p].has_pool)
             fine &= load_table(c, s, p, diags);
     return fine;
+}
+
+bool gtm_compiled_latency(const struct gtm_compiled *c, size_t policy, struct gtm_latency_info *ret)
+{
+    const struct gtm__latency *s = c->latency;
+    if (!s || policy >= s->policies || !s->tables[policy])
+        return false;
+    *ret = s->infos[policy];
+    ret->networks = policy_latency_networks(s->tables[policy]);
+    return true;
 }
 
 int gtm_latency_push(const struct gtm_intent *intent, const char *copies_dir, const char *policy,

@@ -364,6 +364,11 @@ void gtm_push_reload(struct gtm_push *push)
         gtm_push__secrets_load(push);
 }
 
+bool gtm_push_has_token(const struct gtm_push *push, const char *monitor)
+{
+    return !push->secrets || gtm_map_get(push->secrets, monitor) != NULL;
+}
+
 void gtm_push_metrics(const struct gtm_push *push, struct gtm_metrics *m)
 {
     static const char *const reasons[GTM_PUSH_REFUSAL_COUNT] = {

@@ -19,6 +19,8 @@
 #include "gtm/base/err.h"
 #include "gtm/base/metrics.h"
 
+#include <stdbool.h>
+
 struct gtmd;
 struct gtm_push;
 
@@ -31,6 +33,8 @@ int gtm_push_check_tls(const char *cert, const char *key, struct gtm_error *err)
 void gtm_push_free(struct gtm_push *push);
 /* Reads tokens and certificate again, soon: after a reload of the configuration. NULL is fine. */
 void gtm_push_reload(struct gtm_push *push);
+/* Is there a token for the monitor? True also while tokens are not read yet. */
+bool gtm_push_has_token(const struct gtm_push *push, const char *monitor);
 /* gtm_push_heartbeats_total{status}, gtm_push_refused_total{reason}, gtm_push_load_errors_total,
  * gtm_push_connections. NULL is fine. */
 void gtm_push_metrics(const struct gtm_push *push, struct gtm_metrics *metrics);

@@ -8,7 +8,10 @@
 #include "gtm/base/mem.h"
 #include "gtm/base/rand.h"
 
+#include <openssl/err.h>
+#include <openssl/pem.h>
 #include <string.h>
+#include <time.h>
 
 #define SECRET_FILE_MAX 4096
 
@@ -259,6 +262,22 @@ static struct gtm_settings *make(struct loading *l)
     return NULL;
 }
 
+/* When the first certificate of the file ends, Unix time in ms; 0 = it cannot be read, which
+ * whoever serves with it says. */
+static int64_t cert_expires_ms(const char *path)
+{
+    BIO *in = path ? BIO_new_file(path, "r") : NULL;
+    X509 *cert = in ? PEM_read_bio_X509(in, NULL, NULL, NULL) : NULL;
+    struct tm tm = {0};
+    int64_t ms = 0;
+    if (cert && ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1)
+        ms = (int64_t)timegm(&tm) * 1000;
+    X509_free(cert);
+    BIO_free(in);
+    ERR_clear_error();
+    return ms;
+}
+
 struct gtm_settings *gtm_settings_load(const struct gtm_node *node, const struct gtm_intent *intent,
                                        struct gtm_diags *diags)
 {
@@ -270,6 +289,8 @@ struct gtm_settings *gtm_settings_load(const struct gtm_node *node, const struct
         rc = fill_node(&l);
     if (rc == GTM_OK && diags->errors == before)
         settings = make(&l);
+    if (settings && node->dns.tls_listen_count > 0)
+        settings->tls_expires_ms = cert_expires_ms(node->dns.tls_cert);
     if (!settings && diags->errors == before)
         gtm_diags_add(diags, GTM_SEV_ERROR, node->path, 0, 0, "no memory for the DNS settings");
     if (l.keys)

@@ -23,6 +23,7 @@ struct gtm_settings {
     struct dns_settings *dns;
     struct dns_zone_peers **peers; /* by index of the intent's zones; NULL = none */
     size_t zones_count;
+    int64_t tls_expires_ms; /* of the certificate for DNS over TLS, Unix time; 0 = none */
 };
 
 /* Reads the files that node and intent name (either may have none). NULL when anything is wrong:

@@ -68,6 +68,8 @@ void gtm_state_on_load(void *state, const struct health_report *report);
  * second; `engine` (may be NULL) knows how long probes took. */
 void gtm_state_balance(struct gtm_state *state, struct health_engine *engine);
 
+/* How old a load report of the pool's endpoints may be to count. Pure. */
+uint64_t gtm_state_stale_ms(const struct gtm_intent *intent, size_t pool);
 /* What a balancing policy does: "balanced within 20 % (now 8 %)"; "" when it is none. Returns out.
  */
 const char *gtm_state_balance_text(const struct gtm_state *state, size_t policy,

@@ -365,6 +365,11 @@ void gtm_state_balance(struct gtm_state *state, struct health_engine *engine)
 
 /* ---- for people ---- */
 
+uint64_t gtm_state_stale_ms(const struct gtm_intent *intent, size_t pool)
+{
+    return interval_of(intent, &intent->pools[pool]) * POLICY_BALANCE_STALE;
+}
+
 const char *gtm_state_balance_text(const struct gtm_state *state, size_t policy,
                                    char out[POLICY_BALANCE_TEXT])
 {

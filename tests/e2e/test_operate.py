@@ -6,7 +6,7 @@ import json
 import pytest
 
 from gtmctl import run
-from harness import ZONE, address, gtmd, wait_for
+from harness import DNS_PORT, ZONE, address, gtmd, wait_for
 
 OPERATE = f"""regions: [{{name: us-east, location: [38.9, -77.0]}}, {{name: eu-west, location: [53.3, -6.3]}}]
 monitors:
@@ -170,3 +170,67 @@ def test_zone_notify_and_refresh(world):
     wide = ctl("zone", "list", "-o", "wide").out
     for word in ("ROLE", "STATE", "NEXT", "EXPIRES", "secondary", "waiting"):
         assert word in wide
+
+
+# ---- what is shown ----
+
+def test_loads_and_utilisation(world):
+    node, ctl = world
+    body = {"pool": "www", "endpoint": "a", "requests_per_s": 40, "connections": 12, "latency_ms": 5}
+    assert node.post("/health/push", body).status == 200
+    path = "/pools/www/endpoints/a"
+    wait_for(lambda: node.get(path).item["utilisation"] == 0.4, "requests of its capacity")
+    loads = node.get(path).item["loads"]
+    assert {k: v["value"] for k, v in loads.items()} == {"requests_per_s": 40, "connections": 12, "latency_ms": 5}
+    assert all(0 <= v["age_seconds"] < 60 for v in loads.values())
+    wide = ctl("endpoint", "list", "www", "-o", "wide").out
+    for word in ("USED", "40 %", "CONNECTIONS", " 12 "):
+        assert word in wide
+    shown = node.metrics()
+    assert shown['gtm_endpoint_load{pool="www",endpoint="a",what="connections"}'] == 12
+    assert [value for name, value in shown.items() if name.startswith("gtm_endpoint_share{")] == [1, 1, 1]
+    pool = node.get("/pools/www").item
+    assert pool["panic"] is False and pool["sheds"] == []
+
+
+def test_policies_tell_what_they_go_by(world):
+    node, ctl = world
+    even = item(ctl, "policy", "show", "even")
+    assert [w["endpoint"] for w in even["balance"]["weights"]] == ["a", "b"]
+    assert all(w["configured"] == 100 and w["balanced"] > 0 for w in even["balance"]["weights"])
+    assert "latency" not in even
+    fast, free = item(ctl, "policy", "show", "fast")["latency"], item(ctl, "policy", "show", "free")["latency"]
+    assert fast["table"] == "file" and fast["networks"] == 1 and fast["file"].endswith("times.txt") and fast["changed"]
+    assert free == {"file": None, "table": "none", "networks": 0, "changed": None}
+    assert ctl("policy", "latency", "fast", "-f", "-", stdin=OTHER).code == 0
+    pushed = item(ctl, "policy", "show", "fast")["latency"]
+    assert pushed["table"] == "pushed" and pushed["networks"] == 2
+    assert ctl("policy", "latency", "fast", "--clear").code == 0
+    assert item(ctl, "policy", "show", "fast")["latency"] == fast
+
+
+def test_status_is_one_screen(world):
+    node, ctl = world
+    shown = ctl("status").out
+    assert f"UDP, TCP {node.address}:{DNS_PORT}  TLS off" in shown
+    assert "zones 2, 1 of 1 secondary not fresh" in shown
+    assert node.get("/status").item["secondaries"] == {"total": 1, "not_fresh": 1}
+
+
+def test_copies_in_metrics(world):
+    node, _ = world
+    shown = node.metrics()
+    assert shown['gtm_zone_expires_timestamp_seconds{zone="copy.example"}'] == 0
+    assert shown['gtm_zone_transfer_failures_total{zone="copy.example"}'] >= 1
+    assert 'gtm_zone_expires_timestamp_seconds{zone="example.com"}' not in shown
+
+
+def problems(node):
+    return {(p["name"], p["subject"]): p for p in node.get("/problems").items}
+
+
+def test_problems_of_monitors_and_zones(world):
+    node, _ = world
+    assert problems(node)[("PushNotListening", "monitor/beat")]["severity"] == "note"
+    assert ("ZoneNotTransferred", "zone/copy.example") in problems(node)
+    assert ("CertificateExpiresSoon", "dns.tls") not in problems(node)
