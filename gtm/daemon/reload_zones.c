@@ -40,7 +40,7 @@ static void set_note(char **note, int64_t *since, const char *text, int64_t now)
 
 static void free_notes(struct gtm_reload *reload)
 {
-    for (size_t z = 0; z < reload->zones_count; z++) {
+    for (size_t z = 0; reload->zones && z < reload->zones_count; z++) {
         gtm_free(reload->zones[z].error);
         gtm_free(reload->zones[z].warning);
     }

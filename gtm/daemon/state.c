@@ -409,7 +409,8 @@ static int fill(struct gtm_state *state, struct gtm_state_next *next)
         rc = copy_orders(&next->facts->overrides, &state->boot);
         recall_last_good(state, next);
     }
-    rc = gtm_state__loads_prepared(state, next);
+    if (!rc)
+        rc = gtm_state__loads_prepared(state, next);
     if (rc)
         return rc;
     gtm_state__shares_prepared(state, next);
