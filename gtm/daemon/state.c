@@ -284,14 +284,18 @@ static void recall_saved(const struct gtm_state *state, const struct gtm_state_n
     r->penalty_ms = to_mono(state, saved->penalty_ms);
 }
 
-/* A panic goes on over a reload, a way back over a restart too. */
+/* A panic and a way back go on over a reload and a restart. */
 static void recall_address(const struct gtm_state *state, struct gtm_state_next *next,
                            const struct gtm_slot *slot, struct gtm_address *address)
 {
     uintptr_t i = state->now ? (uintptr_t)gtm_map_get(state->now->by_key, slot->key) : 0;
     size_t at = (next->facts->base[slot->pool] + slot->endpoint) * 2 + slot->family;
-    if (!state->now)
+    if (!state->now) {
+        const struct gtm_saved_health *saved = gtm_map_get(state->saved, slot->key);
         recall_saved(state, next, slot, &next->facts->recovery[at]);
+        address->held = address->held || (saved && saved->held);
+        next->facts->panic[slot->pool * 2 + slot->family] |= address->held;
+    }
     if (!i)
         return;
     const struct gtm_slot *old = &state->now->slots[i - 1];

@@ -34,7 +34,8 @@ struct gtm_slot {
 /* One address of one endpoint. */
 struct gtm_address {
     uint32_t first;      /* of its slots: index + 1 */
-    uint64_t content_ms; /* since when content alone takes it down; monotonic, 0 = it does not */
+    uint64_t content_ms; /* since when content alone takes it down; 0 = it does not. Monotonic, but
+                            later than the machine's by what makes 1 longer ago than any panic */
     bool held;           /* … and that is not believed: panic */
     bool listed;         /* in `active` */
 };
@@ -48,7 +49,7 @@ struct gtm_active {
 /* A health that was saved by an earlier run. */
 struct gtm_saved_health {
     enum gtm_health health;
-    bool content;
+    bool content, held;
     int64_t since_ms;
 };
 

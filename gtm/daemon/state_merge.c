@@ -37,6 +37,24 @@ static enum gtm_health merged(const struct gtm_state_next *next, size_t pool,
     return policy_merge(counts, next->facts->intent->pools[pool].monitors_needed);
 }
 
+/* The time that panics go by. */
+static uint64_t panic_now(const struct settling *s)
+{
+    return s->now_ms + POLICY_PANIC_WINDOW_MS + 2;
+}
+
+/* After a restart: did all failures of content begin before what a panic looks at? */
+static bool long_ago(const struct settling *s, const struct gtm_address *address)
+{
+    int64_t before = gtm_wall_ms(s->state->clock) - POLICY_PANIC_WINDOW_MS;
+    for (uint32_t i = address->first; i; i = s->next->slots[i - 1].next) {
+        const struct gtm_slot *slot = &s->next->slots[i - 1];
+        if (slot->content && slot->health == GTM_HEALTH_DOWN && slot->since_ms >= before)
+            return false;
+    }
+    return true;
+}
+
 /* Does content alone take the address down? Returns whether that changed. */
 static bool note_content(const struct settling *s, size_t pool, struct gtm_address *address)
 {
@@ -44,7 +62,7 @@ static bool note_content(const struct settling *s, size_t pool, struct gtm_addre
                    merged(s->next, pool, address, false) != GTM_HEALTH_DOWN;
     if (content == (address->content_ms != 0))
         return false;
-    address->content_ms = !content ? 0 : s->now_ms > 0 ? s->now_ms : 1;
+    address->content_ms = !content ? 0 : !s->state->now && long_ago(s, address) ? 1 : panic_now(s);
     return true;
 }
 
@@ -130,7 +148,7 @@ static void decide_panic(const struct settling *s, size_t pool, enum gtm_family 
             list[count++] =
                 (struct policy_panic_address){first[e * 2].content_ms, first[e * 2].held};
     bool was = facts->panic[pool * 2 + family];
-    bool on = policy_panic(list, count, p->panic, was, s->now_ms);
+    bool on = policy_panic(list, count, p->panic, was, panic_now(s));
     facts->panic[pool * 2 + family] = on;
     if (on != was && s->touched)
         tell_panic(s, pool, family, on);
@@ -141,6 +159,8 @@ static void decide_panic(const struct settling *s, size_t pool, enum gtm_family 
         if (held == first[e * 2].held)
             continue;
         first[e * 2].held = held;
+        for (uint32_t n = first[e * 2].first; n; n = s->next->slots[n - 1].next)
+            gtm_state__mark(s->state, n - 1);
         settle(s, pool, e, family, held ? "panic: not believed" : "the panic is over");
     }
     gtm_free(list);

@@ -4,8 +4,9 @@
  * so that a change costs what it touches.
  *
  *     override/KEY    one order
- *     verdict/NNNN    {"pool/endpoint/monitor/4": ["down", since_ms, "content"], …} of known
- *                     healths; the last element only when a failure of content took it down
+ *     verdict/NNNN    {"pool/endpoint/monitor/4": ["down", since_ms, "content", "held"], …} of
+ *                     known healths; "content" only when a failure of content took it down, "held"
+ *                     only when that is not believed
  *     lastgood/NNNN   ["pool/endpoint/4", …] of those that are not last good
  *     recovery/NNNN   [["pool/endpoint/4", "hold", since_ms, penalty, penalty_ms, falls], …]
  *     balance/NNNN    see state_kept.c
@@ -81,11 +82,13 @@ static char *print_shard(const struct gtm_state_next *now, size_t shard)
         const struct gtm_slot *slot = &now->slots[i];
         if (slot->health == GTM_HEALTH_UNKNOWN)
             continue;
+        size_t at = (now->facts->base[slot->pool] + slot->endpoint) * 2 + slot->family;
         if (buf.len > 1)
             gtm_buf_addc(&buf, ',');
         gtm_json_quote(&buf, slot->key, strlen(slot->key));
-        gtm_buf_addf(&buf, ":[\"%s\",%lld%s]", gtm_health_word(slot->health),
-                     (long long)slot->since_ms, slot->content ? ",\"content\"" : "");
+        gtm_buf_addf(&buf, ":[\"%s\",%lld%s%s]", gtm_health_word(slot->health),
+                     (long long)slot->since_ms, slot->content ? ",\"content\"" : "",
+                     slot->content && now->addresses[at].held ? ",\"held\"" : "");
     }
     gtm_buf_addc(&buf, '}');
     return gtm_buf_take(&buf);
@@ -408,8 +411,10 @@ static int read_verdicts(void *arg, const struct gtm_store_entry *entry)
             break;
         }
         saved->health = (enum gtm_health)health;
-        saved->since_ms = (int64_t)gtm_json_as_num(since, 0);
-        saved->content = since && gtm_json_next(since) != NULL;
+        const struct gtm_json *content = since ? gtm_json_next(since) : NULL;
+        saved->since_ms = gtm_json_as_i64(since, 0);
+        saved->content = content != NULL;
+        saved->held = content && gtm_json_next(content) != NULL;
         void *old = NULL;
         rc = gtm_map_put(state->saved, gtm_json_key(m), saved, &old);
         gtm_free(rc ? saved : old);
@@ -456,10 +461,10 @@ static int read_recovery(void *arg, const struct gtm_store_entry *entry)
             break;
         }
         *r = (struct policy_recovery){.state = (enum policy_recovery_state)known,
-                                      .since_ms = (uint64_t)gtm_json_as_num(since, 0),
+                                      .since_ms = (uint64_t)gtm_json_as_i64(since, 0),
                                       .penalty = gtm_json_as_num(penalty, 0),
-                                      .penalty_ms = (uint64_t)gtm_json_as_num(at, 0),
-                                      .falls = (unsigned)gtm_json_as_num(falls, 0)};
+                                      .penalty_ms = (uint64_t)gtm_json_as_i64(at, 0),
+                                      .falls = (unsigned)gtm_json_as_i64(falls, 0)};
         void *old = NULL;
         rc = gtm_map_put(state->saved_recovery, address, r, &old);
         gtm_free(rc ? (void *)r : old);

@@ -341,6 +341,68 @@ static void what_changes_while_the_disk_works_is_saved_next(void **state)
     wait_for_key(w, "recovery/0000", GTM_ENOTFOUND);
 }
 
+static void report_content(struct world *w, const char *key)
+{
+    struct health_report r = {
+        .health = GTM_HEALTH_DOWN, .since_wall_ms = w->clock.wall_ms, .last = HEALTH_RESULT_STATUS};
+    snprintf(r.key, sizeof(r.key), "%s", key);
+    gtm_state_on_change(w->state, &r, GTM_HEALTH_UNKNOWN);
+    turn(w);
+}
+
+/* One letter for each endpoint: up, unknown, down, held. */
+static const char *healths(struct world *w)
+{
+    static char text[4];
+    const struct gtm_facts *facts = gtm_state_facts(w->state);
+    for (size_t e = 0; e < 3; e++)
+        text[e] =
+            facts->panic_held[e * 2]
+                ? 'h'
+                : gtm_health_word(gtm_states_get(facts->states, 0, e, GTM_FAMILY_V4).health)[0];
+    return text;
+}
+
+/* Two of three that fell one after the other are believed, also by the next process, whose machine
+ * may have been started just now. */
+static void what_was_believed_is_no_panic_after_a_restart(void **state)
+{
+    struct world *w = *state;
+    report(w, "a/a3/m/4", GTM_HEALTH_UP);
+    report_content(w, "a/a1/m/4");
+    advance(w, 600000);
+    report_content(w, "a/a2/m/4");
+    assert_string_equal(healths(w), "ddu");
+    advance(w, 600000);
+    halt(w);
+    w->clock.mono_ns = 5u * UINT64_C(1000000000);
+    boot(w);
+    assert_string_equal(healths(w), "ddu");
+    assert_false(gtm_state_facts(w->state)->panic[0]);
+    report_content(w, "a/a3/m/4");
+    assert_string_equal(healths(w), "ddd");
+}
+
+static void a_panic_outlives_the_process(void **state)
+{
+    struct world *w = *state;
+    report_content(w, "a/a1/m/4");
+    report_content(w, "a/a2/m/4");
+    assert_string_equal(healths(w), "hhu");
+    advance(w, 600000);
+    report_content(w, "a/a3/m/4");
+    assert_string_equal(healths(w), "hhh");
+    for (int i = 0; i < 2; i++) {
+        advance(w, 600000);
+        halt(w);
+        boot(w);
+        assert_string_equal(healths(w), "hhh");
+    }
+    report(w, "a/a1/m/4", GTM_HEALTH_UP);
+    report(w, "a/a2/m/4", GTM_HEALTH_UP);
+    assert_string_equal(healths(w), "uud");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -352,6 +414,8 @@ int main(void)
         TEST(what_does_not_fit_any_more_is_left_out),
         TEST(a_reload_is_no_news),
         TEST(a_crash_loses_half_a_minute),
+        TEST(what_was_believed_is_no_panic_after_a_restart),
+        TEST(a_panic_outlives_the_process),
         TEST(what_changes_while_the_disk_works_is_saved_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
