@@ -5,9 +5,11 @@ import contextlib
 import io
 import os
 import pathlib
+import socket
 import struct
 import sys
 import tempfile
+import threading
 import time
 
 import dns.edns
@@ -22,6 +24,7 @@ import flip  # noqa: E402
 import geography  # noqa: E402
 import handover  # noqa: E402
 import streams  # noqa: E402
+import zones  # noqa: E402
 
 
 def test_percentiles_are_measured_values():
@@ -136,6 +139,47 @@ def test_connecting_is_not_counted():
                                       ({"gtmd": 1.0}, [])])
 def test_verdict_on_streams(cost, met):
     assert bars(lambda report: streams.judge(report, "TCP", cost, "µs")) == met
+
+
+class Primary(threading.Thread):
+    """Sends the messages given to whoever connects, and closes."""
+
+    label = "primary"
+
+    def __init__(self, messages):
+        super().__init__(daemon=True)
+        self.messages = messages
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address, self.port = self.listener.getsockname()
+        self.start()
+
+    def run(self):
+        con, _ = self.listener.accept()
+        with con, self.listener:
+            con.recv(4096)
+            for wire in self.messages:
+                con.sendall(struct.pack(">H", len(wire)) + wire)
+
+
+def message(records, rcode=0):
+    return struct.pack(">HHHHHH", 0, 0x8400 | rcode, 1, records, 0, 0) + bytes(records)
+
+
+def test_transfers_are_counted():
+    _, octets = zones.axfr(Primary([message(60), message(44)]), "127.0.0.1", "big.example", 100)
+    assert octets == 2 * 14 + 104
+
+
+@pytest.mark.parametrize("messages", [[message(60)], [message(60), message(45)], [message(104, rcode=5)], [b"short"], []])
+def test_broken_transfers_are_no_figures(messages):
+    with pytest.raises(common.Unable):
+        zones.axfr(Primary(messages), "127.0.0.1", "big.example", 100)
+
+
+@pytest.mark.parametrize("median,met", [({"gtmd": 1.0, "nsd": 1.0}, [True]), ({"gtmd": 1.1, "nsd": 1.0, "knot": 2.0}, [False]),
+                                        ({"gtmd": 1.0}, [])])
+def test_verdict_on_transfers(median, met):
+    assert bars(lambda report: zones.faster(report, "x", median)) == met
 
 
 def test_processor_time_of_a_process():

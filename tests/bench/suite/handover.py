@@ -200,17 +200,19 @@ class Wide(Gtmd):
         replace_file(self, "cluster.yaml",
                      self.cluster(servers.geo_names()[:RELOAD_NAMES]).replace("ttl: 60s", f"ttl: {60 + n}s"))
 
-    def reload(self):
-        con = http.client.HTTPConnection("localhost", timeout=PATIENCE_S)
-        con.sock = common.unix_socket(self.dir / "api.sock", PATIENCE_S)
-        try:
-            con.request("POST", "/api/v1/reload")
-            reply = con.getresponse()
-            text = reply.read().decode(errors="replace")
-        finally:
-            con.close()
-        if reply.status != 200:
-            raise common.Unable(f"reload: {reply.status} {text}")
+
+def reload(server):
+    """By gtmd's API."""
+    con = http.client.HTTPConnection("localhost", timeout=PATIENCE_S)
+    con.sock = common.unix_socket(server.dir / "api.sock", PATIENCE_S)
+    try:
+        con.request("POST", "/api/v1/reload")
+        reply = con.getresponse()
+        text = reply.read().decode(errors="replace")
+    finally:
+        con.close()
+    if reply.status != 200:
+        raise common.Unable(f"reload: {reply.status} {text}")
 
 
 def reloads(options, report, scratch, net, data, source):
@@ -225,7 +227,7 @@ def reloads(options, report, scratch, net, data, source):
         for n in range(times):
             server.intent(n + 1)
             began = time.monotonic()
-            server.reload()
+            reload(server)
             took.append(time.monotonic() - began)
             time.sleep(SETTLE_S)
         seen = load.end()
