@@ -9,7 +9,7 @@
 #include "gtm/model/intent.h"
 #include "gtm/model/schema.h"
 
-#define GTM_POLICY_DEPTH      16   /* policies may nest so deep */
+#define GTM_POLICY_DEPTH      8    /* policies may nest so deep; POLICY_DEPTH_MAX of policies/ */
 #define GTM_LATER_MAX         1000 /* objects of one kind that is not active yet */
 #define GTM_POOL_MONITORS_MAX 16
 #define GTM_RCODE_WORDS       11

@@ -131,6 +131,21 @@ def test_a_missing_file_is_told_before_the_start(copy, tmp_path, name, missing, 
     assert code == 2 and words in text and "No such file" in text and missing in text, text
 
 
+@pytest.mark.parametrize("levels, code", [(8, 0), (9, 2)])
+def test_what_validate_takes_gtmd_takes(tmp_path, levels, code):
+    chain = "".join(f"  - {{name: p{i}, steer: weighted, to: [{{policy: p{i + 1}}}]}}\n" for i in range(levels - 1))
+    chain += f"  - {{name: p{levels - 1}, pool: www, steer: nearest}}\n"
+    (tmp_path / "cluster.yaml").write_text(cluster().replace("zones:\n", chain + "zones:\n").replace(
+        "policy: first, ttl", "policy: p0, ttl"))
+    (tmp_path / "example.com.zone").write_text(ZONE)
+    (tmp_path / "node.yaml").write_text("node: {name: n, region: us-east}\ngeo: {databases: []}\n"
+                                        f"data_dir: {tmp_path}/data\ncluster_file: cluster.yaml\n")
+    done = run("validate", "-f", str(tmp_path / "cluster.yaml"))
+    assert (done.code == 0) == (code == 0), done.err
+    assert code == 0 or "nests deeper than 8 levels" in done.err
+    assert gtmd_check(tmp_path / "node.yaml")[0] == code
+
+
 @pytest.mark.parametrize("path", [p for p in EXAMPLES.rglob("*.yaml") if p.parent.name in ("checks", "policies", "dns")],
                          ids=lambda p: str(p.relative_to(EXAMPLES)))
 def test_every_example_says_when_and_what_to_watch(path):
