@@ -56,7 +56,11 @@ struct gtm_secondary {
     bool started, paused;
     struct copy **copies;
     size_t count, cap;
-    unsigned running;
+    size_t next; /* who is looked at first: else zones at the end would wait for ever */
+    struct slot {
+        const struct gtm__transfer *transfer; /* NULL = free */
+        struct gtm_network from;              /* the first primary */
+    } slots[GTM_SECONDARY_TRANSFERS];
 };
 
 static struct when after(const struct gtm_secondary *s, int64_t ms)
@@ -169,8 +173,32 @@ static struct gtm__transfer *transfer_new(struct gtm_secondary *s, const struct 
 
 static void on_done(void *arg);
 
-static void begin(struct gtm_secondary *s, struct copy *c)
+static bool same_address(const struct gtm_network *a, const struct gtm_network *b)
 {
+    return a->family == b->family && memcmp(a->addr, b->addr, a->family == 4 ? 4 : 16) == 0;
+}
+
+/* Where a transfer of this zone may run, or NULL. A primary that stalls holds some of the places
+ * only: zones of others go on. */
+static struct slot *slot_for(struct gtm_secondary *s, const struct copy *c)
+{
+    const struct gtm_zone_conf *conf = &s->d->intent->zones[c->zone];
+    struct slot *found = NULL;
+    unsigned same = 0;
+    for (size_t i = 0; i < GTM_SECONDARY_TRANSFERS; i++) {
+        struct slot *slot = &s->slots[i];
+        if (!slot->transfer)
+            found = slot;
+        else
+            same +=
+                conf->primaries_count > 0 && same_address(&slot->from, &conf->primaries[0].address);
+    }
+    return same < GTM_SECONDARY_PER_PRIMARY ? found : NULL;
+}
+
+static void begin(struct gtm_secondary *s, struct copy *c, struct slot *slot)
+{
+    const struct gtm_zone_conf *conf = &s->d->intent->zones[c->zone];
     struct gtm__transfer *t = transfer_new(s, c);
     c->due = false;
     if (t) {
@@ -184,7 +212,8 @@ static void begin(struct gtm_secondary *s, struct copy *c)
         return;
     }
     c->transfer = t;
-    s->running++;
+    slot->transfer = t;
+    slot->from = conf->primaries_count > 0 ? conf->primaries[0].address : (struct gtm_network){0};
 }
 
 static struct copy *copy_of(const struct gtm_secondary *s, const struct gtm__transfer *t)
@@ -202,7 +231,9 @@ static void on_done(void *arg)
     struct gtm_secondary *s = t->secondary;
     struct copy *c = copy_of(s, t);
     gtm__transfer_join(t);
-    s->running--;
+    for (size_t i = 0; i < GTM_SECONDARY_TRANSFERS; i++)
+        if (s->slots[i].transfer == t)
+            s->slots[i].transfer = NULL;
     if (c) {
         c->transfer = NULL;
     }
@@ -249,15 +280,20 @@ static void hear(const struct gtm_secondary *s, struct copy *c)
 static void on_tick(void *arg)
 {
     struct gtm_secondary *s = arg;
+    size_t first = s->next;
     for (size_t i = 0; i < s->count && !s->paused; i++) {
-        struct copy *c = s->copies[i];
+        size_t at = (first + i) % s->count;
+        struct copy *c = s->copies[at];
+        struct slot *slot;
         if (!c->named)
             continue;
         hear(s, c);
         check_expiry(s, c);
         if ((c->due || is_over(s, c->next.mono_ms)) && !c->transfer &&
-            s->running < GTM_SECONDARY_TRANSFERS)
-            begin(s, c);
+            (slot = slot_for(s, c)) != NULL) {
+            begin(s, c, slot);
+            s->next = at + 1;
+        }
     }
     gtm_timer_start(s->timer, TICK_MS);
 }

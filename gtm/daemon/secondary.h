@@ -17,7 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GTM_SECONDARY_TRANSFERS 8 /* at once */
+#define GTM_SECONDARY_TRANSFERS   8 /* at once */
+#define GTM_SECONDARY_PER_PRIMARY 4 /* of them from one (a zone's first) primary */
 
 struct gtmd;
 struct gtm_secondary;

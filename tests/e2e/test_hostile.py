@@ -56,7 +56,7 @@ ZONE_TEXT = ZONE + "".join(f"big IN TXT \"{i:03d} {'x' * 60}\"\n" for i in range
 
 @pytest.fixture(scope="module", name="node")
 def fixture_node():
-    text = cluster().replace("    monitors: [web]\n", "") + f"keys:\n  - {{name: key.example, secret: {{file: key.b64}}}}\n"
+    text = cluster().replace("    monitors: [web]\n", "") + "keys:\n  - {name: key.example, secret: {file: key.b64}}\n"
     node = Gtmd(text, zones={"example.com.zone": ZONE_TEXT, "key.b64": "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\n"})
     (node.dir / "key.b64").chmod(0o600)
     own = address(0).rsplit(".", 1)[0]

@@ -5,6 +5,7 @@ import contextlib
 import os
 import socket
 import struct
+import threading
 
 import dns.message
 import dns.query
@@ -84,3 +85,79 @@ def ask_over(s, name=PLAIN, rtype="A"):
         s.sendall(framed(query.to_wire()))
         return dns.query.receive_tcp(s, expiration=None)[0]
     return None
+
+
+def soa(origin, serial=5):
+    """A SOA record: refresh 2 s, retry 1 s."""
+    rdata = name_wire("ns." + origin) + name_wire("a.b") + struct.pack("!5I", serial, 2, 1, 600, 60)
+    return record(name_wire(origin), 6, 1, 60, rdata)
+
+
+class Primary:
+    """A primary that answers SOA, and transfers as `transfer(origin)` says: it yields lists of records in wire form."""
+
+    def __init__(self, address, port, transfer):
+        self.transfer = transfer
+        self.asked, self.refreshes, self.sent = set(), 0, 0
+        self.ended = False
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.bind((address, port))
+        self.udp.settimeout(0.05)
+        self.tcp = socket.create_server((address, port), backlog=200)
+        self.threads = [threading.Thread(target=run, daemon=True) for run in (self.run_udp, self.run_tcp)]
+        for thread in self.threads:
+            thread.start()
+
+    @staticmethod
+    def question(wire):
+        """(the question's octets, its name, its type)."""
+        at, labels = 12, []
+        while wire[at]:
+            labels.append(wire[at + 1:at + 1 + wire[at]].decode())
+            at += wire[at] + 1
+        return wire[12:at + 5], ".".join(labels).lower(), struct.unpack("!H", wire[at + 1:at + 3])[0]
+
+    def reply(self, wire, records):
+        question = self.question(wire)[0]
+        return wire[:2] + struct.pack("!5H", 0x8400, 1, len(records), 0, 0) + question + b"".join(records)
+
+    def run_udp(self):
+        while not self.ended:
+            with contextlib.suppress(OSError):
+                wire, peer = self.udp.recvfrom(4096)
+                self.refreshes += 1
+                self.udp.sendto(self.reply(wire, [soa(self.question(wire)[1])]), peer)
+
+    def run_tcp(self):
+        while not self.ended:
+            with contextlib.suppress(OSError):
+                con, _ = self.tcp.accept()
+                threading.Thread(target=self.serve, args=(con,), daemon=True).start()
+
+    def serve(self, con):
+        with contextlib.suppress(OSError, EOFError), con:
+            while True:
+                head = con.recv(2, socket.MSG_WAITALL)
+                if len(head) < 2:
+                    return
+                wire = con.recv(struct.unpack("!H", head)[0], socket.MSG_WAITALL)
+                _, origin, rtype = self.question(wire)
+                if rtype == 6:
+                    con.sendall(framed(self.reply(wire, [soa(origin)])))
+                    continue
+                self.asked.add(origin)
+                for records in self.transfer(origin):
+                    if self.ended:
+                        return
+                    data = records if isinstance(records, bytes) else framed(self.reply(wire, records))
+                    con.sendall(data)
+                    self.sent += len(data)
+
+    def close(self):
+        self.ended = True
+        with contextlib.suppress(OSError):
+            self.tcp.shutdown(socket.SHUT_RDWR)
+        self.tcp.close()
+        for thread in self.threads:
+            thread.join()
+        self.udp.close()
