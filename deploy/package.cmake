@@ -23,6 +23,26 @@ foreach(page ${man_pages})
   install(FILES ${page} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section} COMPONENT ${component})
 endforeach()
 
+# Completion, made by gtmctl itself, where each shell looks for it.
+if(NOT CMAKE_CROSSCOMPILING)
+  set(completions ${CMAKE_BINARY_DIR}/completions)
+  foreach(shell bash zsh fish)
+    add_custom_command(
+      OUTPUT ${completions}/${shell}
+      COMMAND ${CMAKE_COMMAND} -E make_directory ${completions}
+      COMMAND gtmctl completion ${shell} > ${completions}/${shell}
+      DEPENDS gtmctl
+      VERBATIM)
+  endforeach()
+  add_custom_target(completions ALL DEPENDS ${completions}/bash ${completions}/zsh ${completions}/fish)
+  install(FILES ${completions}/bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME gtmctl
+          COMPONENT gtmctl)
+  install(FILES ${completions}/zsh DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions RENAME _gtmctl
+          COMPONENT gtmctl)
+  install(FILES ${completions}/fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d RENAME gtmctl.fish
+          COMPONENT gtmctl)
+endif()
+
 # Examples, where there are any.
 if(EXISTS ${CMAKE_SOURCE_DIR}/deploy/examples)
   install(DIRECTORY deploy/examples DESTINATION ${CMAKE_INSTALL_DOCDIR}d COMPONENT gtmd)

@@ -16,6 +16,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#define CERTIFICATES_MAX 10000 /* samples */
+
 static void one(struct gtm_metrics *m, const char *name, const char *type, const char *help,
                 double value)
 {
@@ -357,6 +359,26 @@ static void add_groups(struct gtm_metrics *m, const struct gtm_facts *facts)
     gtm_metrics_sample(m, (double)pools, "kind", "pool", NULL);
 }
 
+/* Of what checks saw. Keys are POOL/ENDPOINT/MONITOR/FAMILY, and names have no slash. */
+static void add_certificates(struct gtm_metrics *m, struct health_engine *engine)
+{
+    struct health_report *reports = NULL;
+    size_t count = 0;
+    if (health_engine_notable(engine, INT64_MAX, CERTIFICATES_MAX, &reports, &count))
+        return;
+    gtm_metrics_family(m, "gtm_health_certificate_expires_timestamp_seconds", "gauge",
+                       "Unix time when the certificate that a check saw last ends.");
+    for (size_t i = 0; i < count; i++) {
+        char *rest = reports[i].key, *pool = strsep(&rest, "/"), *endpoint = strsep(&rest, "/");
+        char *monitor = strsep(&rest, "/");
+        if (rest && reports[i].cert_expires_wall_ms)
+            gtm_metrics_sample(m, (double)reports[i].cert_expires_wall_ms / 1000, "pool", pool,
+                               "endpoint", endpoint, "monitor", monitor, "family",
+                               *rest == '4' ? "ipv4" : "ipv6", NULL);
+    }
+    gtm_free(reports);
+}
+
 /* --- the answer --- */
 
 struct metrics_job {
@@ -403,8 +425,10 @@ void gtm_api_get_metrics(struct gtm_api_req *req)
     one(&job->m, "gtm_endpoint_transitions_total", "counter",
         "Changes of an address's health merged since the start.",
         (double)gtm_state_changes(d->state));
-    if (d->health)
+    if (d->health) {
         health_engine_metrics(d->health, &job->m);
+        add_certificates(&job->m, d->health);
+    }
     gtm_push_metrics(d->push, &job->m);
     gtm_api_metrics(d->api, &job->m);
     if (facts->endpoints > GTM_API_INLINE_ENDPOINTS &&

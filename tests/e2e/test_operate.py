@@ -2,11 +2,12 @@
 """What an operator does with gtmctl while a real gtmd runs: heartbeats by hand, tables of latencies pushed, transfers
 asked for, and what the API and gtmctl show of loads, policies, zones and the node's DNS."""
 import json
+import re
 
 import pytest
 
 from gtmctl import run
-from harness import DNS_PORT, ZONE, address, gtmd, wait_for
+from harness import DNS_PORT, ROOT, ZONE, address, gtmd, wait_for
 
 OPERATE = f"""regions: [{{name: us-east, location: [38.9, -77.0]}}, {{name: eu-west, location: [53.3, -6.3]}}]
 monitors:
@@ -223,6 +224,14 @@ def test_copies_in_metrics(world):
     assert shown['gtm_zone_expires_timestamp_seconds{zone="copy.example"}'] == 0
     assert shown['gtm_zone_transfer_failures_total{zone="copy.example"}'] >= 1
     assert 'gtm_zone_expires_timestamp_seconds{zone="example.com"}' not in shown
+
+
+def test_every_metric_is_in_the_manual(world):
+    node, _ = world
+    families = set(re.findall(r"^# TYPE (gtm_\w+)", node.get("/metrics").body, re.M))
+    told = set(re.findall(r"^\.It Li (gtm_\w+)", (ROOT / "deploy" / "man" / "gtmd.8").read_text(), re.M))
+    assert len(families) > 60
+    assert families - told == set()
 
 
 def problems(node):

@@ -64,6 +64,8 @@ def test_certificates_that_end(days, severity):
         assert shown["tls_listen"] == [f"{address(1)}:{TLS_PORT}"]
         assert shown["tls_certificate_expires"] == checked
         assert node.metrics()["gtm_dns_tls_certificate_expires_timestamp_seconds"] > 1.7e9
+        key = 'gtm_health_certificate_expires_timestamp_seconds{pool="www",endpoint="a",monitor="door",family="ipv4"}'
+        assert node.metrics()[key] == node.metrics()["gtm_dns_tls_certificate_expires_timestamp_seconds"]
     finally:
         node.close()
 
