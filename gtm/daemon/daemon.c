@@ -176,12 +176,14 @@ bool gtmd_thaw(struct gtmd *d)
         d->phase = GTMD_SERVING;
         gtm_store_file_resume(d->store);
         gtm_secondary_pause(d->secondary, false);
+        gtm_reload_resume(d->reload);
     }
-    d->api = gtm_api_new(d, &err);
-    if (d->api && d->health && d->node->push.has_listen && !d->push &&
-        !(d->push = gtm_push_new(d, &err)))
-        gtm_log_error(GTM_LOG_ERROR, "push", "heartbeats cannot come in", &err);
-    return d->api != NULL;
+    if (!d->api)
+        d->api = gtm_api_new(d, &err);
+    bool pushes = d->health && d->node->push.has_listen;
+    if (pushes && !d->push)
+        d->push = gtm_push_new(d, &err);
+    return d->api && (d->push || !pushes);
 }
 
 /* What was another process's is ours from here on. */

@@ -99,7 +99,8 @@ void gtmd_probe(struct gtmd *d);
 void gtmd_zones(struct gtmd *d);
 /* A hand-over, old side: saves and writes no more, closes the API; returns the lock of data_dir. */
 int gtmd_freeze(struct gtmd *d);
-/* It failed: as before. False: the API's sockets are not free yet; call again. */
+/* It failed: as before. False: the sockets of the API or of heartbeats are not free yet; call
+ * again. */
 bool gtmd_thaw(struct gtmd *d);
 /* The revision of the answers: of the view published last; 0 = none yet. */
 uint64_t gtmd_revision(const struct gtmd *d);

@@ -42,7 +42,7 @@ struct gtm_handover {
     struct event *listen_ev, *ev;
     struct gtm_timer *timer, *child_timer;
     enum stage stage;
-    bool thawing; /* the API's sockets are not ours again yet */
+    bool thawing; /* the sockets of API and heartbeats are not ours again yet */
     pid_t peer, child;
     uint64_t leave_until_ms;
     char program[PROGRAM_BYTES];
@@ -68,7 +68,11 @@ static void forget_peer(struct gtm_handover *h)
 
 static void thaw(struct gtm_handover *h)
 {
-    h->thawing = !gtmd_thaw(h->d);
+    bool thawed = gtmd_thaw(h->d);
+    if (!thawed && !h->thawing)
+        gtm_log0(GTM_LOG_WARN, "handover",
+                 "the sockets of the API or of heartbeats are not free yet; trying on");
+    h->thawing = !thawed;
     if (h->thawing)
         gtm_timer_start(h->timer, THAW_RETRY_MS);
 }

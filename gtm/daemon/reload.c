@@ -190,6 +190,11 @@ int gtm_reload_request(struct gtm_reload *reload, bool dry, gtm_reload_done_fn f
     return wait_for(reload, &(struct gtm__waiter){.dry = dry, .done = fn, .arg = arg});
 }
 
+void gtm_reload_resume(struct gtm_reload *reload)
+{
+    gtm__reload_next(reload);
+}
+
 int gtm_reload_again(struct gtm_reload *reload, gtm_reload_done_fn fn, void *arg)
 {
     return wait_for(reload, &(struct gtm__waiter){.again = true, .done = fn, .arg = arg});

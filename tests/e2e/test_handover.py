@@ -268,6 +268,43 @@ def test_a_successor_that_fails_after_the_freeze_changes_nothing(world):
     assert node.get("/pools/www/endpoints/www-ap-south").item["admin"]["state"] == "drain"
 
 
+@contextlib.contextmanager
+def freezing(node):
+    """A successor that gets the lock, and then nothing is heard of it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        sock.settimeout(20)
+        sock.connect(str(node.dir / "data" / "handover.sock"))
+        for kind, answer in ((1, 2), (3, 4)):
+            sock.send(b"GTMH" + struct.pack("=HHII", 1, kind, 0, 0))
+            reply, fds, _, _ = socket.recv_fds(sock, 4096, 64)
+            assert struct.unpack("=HH", reply[4:8]) == (1, answer), reply
+            for fd in fds:
+                os.close(fd)
+        assert frozen(node)
+        yield
+
+
+def test_what_comes_while_it_is_frozen_is_done_after(world):
+    node, _ = world
+    with freezing(node):
+        node.write("example.com.zone", ZONE + "new IN A 192.0.2.77\n")
+        node.process.send_signal(signal.SIGHUP)
+        time.sleep(0.2)  # nothing is to be seen of it yet
+        assert not node.addresses("new.example.com")
+    wait_for(lambda: node.addresses("new.example.com") == ["192.0.2.77"], "the reload")
+
+
+def test_heartbeats_come_in_again_though_their_port_was_taken():
+    text = cluster().replace("monitors:", "monitors:\n  - {name: beat, kind: push, token: {file: beat.token}}", 1)
+    with gtmd(text, zones={"example.com.zone": ZONE, "beat.token": "x"},
+              node=f"push: {{listen: \"{address(1)}:9180\"}}\n") as node:
+        with freezing(node):
+            taken = socket.create_server((address(1), 9180))
+        with taken:
+            wait_for(node.ready, "the old one goes on")
+        wait_for(lambda: socket.socket().connect_ex((address(1), 9180)) == 0, "heartbeats come in")
+
+
 def test_reloads_under_load_lose_no_query(world):
     node, _ = world
     with load() as threads:
