@@ -494,6 +494,7 @@ ns1  A   127.0.0.1
         pids = " ".join(str(p.pid) for p in self.processes.values())
         print(f"""\
   dig @127.0.0.1 -p {self.dns_port} {NAME} A +subnet=134.226.0.0/24
+  kdig @127.0.0.1 -p {self.tls_port} +tls {SHOP} A
   {self.options.bin}/gtmctl --socket {self.socket_path} status
   files and logs: {self.scratch}
   stop: kill {pids}; rm -r {self.scratch}""")
