@@ -11,8 +11,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define FLIP_RETRY_MS 500
-#define END_CHECK_MS  30000 /* the calendar may be set while we wait */
+#define FLIP_RETRY_MS     500
+#define END_CHECK_MS      30000 /* the calendar may be set while we wait */
+#define LOADS_WAITING_MAX 20000
 
 /* --- publishing --- */
 
@@ -59,6 +60,7 @@ static void drain_changes(void *arg)
     state->changed = NULL;
     state->changed_last = &state->changed;
     state->posted = false;
+    state->loads_waiting = 0;
     pthread_mutex_unlock(&state->mutex);
     bool any = false;
     while (change) {
@@ -95,8 +97,15 @@ static void enqueue(struct gtm_state *state, const struct health_report *report,
     change->is_load = is_load;
     change->load = report->load;
     pthread_mutex_lock(&state->mutex);
-    *state->changed_last = change;
-    state->changed_last = &change->next;
+    /* The control thread may be busy: a load is old by then, and its probe brings another. */
+    if (is_load && state->loads_waiting >= LOADS_WAITING_MAX) {
+        gtm_free(change);
+        change = NULL;
+    } else {
+        state->loads_waiting += is_load;
+        *state->changed_last = change;
+        state->changed_last = &change->next;
+    }
     /* A post that fails leaves `posted` false: the next change tries again with all of them. */
     if (!state->posted && !state->closing)
         state->posted = !gtm_loop_post(state->opts.loop, drain_changes, state);

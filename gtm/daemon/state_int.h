@@ -141,6 +141,7 @@ struct gtm_state {
 
     pthread_mutex_t mutex; /* everything below */
     struct gtm_change *changed, **changed_last;
+    size_t loads_waiting; /* of these */
     bool posted, closing;
 };
 

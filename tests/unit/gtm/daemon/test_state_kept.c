@@ -341,6 +341,25 @@ static void what_changes_while_the_disk_works_is_saved_next(void **state)
     wait_for_key(w, "recovery/0000", GTM_ENOTFOUND);
 }
 
+static void loads_wait_in_bounds_and_hold_up_no_health(void **state)
+{
+    struct world *w = *state;
+    size_t n = 0;
+    for (int i = 0; i < 30000; i++)
+        load(w, "a1", i, 0.5);
+    struct health_report r = {.health = GTM_HEALTH_UP, .key = "a/a2/m/4"};
+    gtm_state_on_change(w->state, &r, GTM_HEALTH_UNKNOWN);
+    for (const struct gtm_change *c = w->state->changed; c; c = c->next)
+        n++;
+    assert_int_equal(n, 20001);
+    turn(w);
+    const struct gtm_facts *facts = gtm_state_facts(w->state);
+    assert_int_equal(gtm_states_get(facts->states, 0, 1, GTM_FAMILY_V4).health, GTM_HEALTH_UP);
+    load(w, "a1", 7, 0.5);
+    turn(w);
+    assert_float_equal(facts->loads[0].value[GTM_LOAD_CONNECTIONS], 7, 0);
+}
+
 static void report_content(struct world *w, const char *key)
 {
     struct health_report r = {
@@ -414,6 +433,7 @@ int main(void)
         TEST(what_does_not_fit_any_more_is_left_out),
         TEST(a_reload_is_no_news),
         TEST(a_crash_loses_half_a_minute),
+        TEST(loads_wait_in_bounds_and_hold_up_no_health),
         TEST(what_was_believed_is_no_panic_after_a_restart),
         TEST(a_panic_outlives_the_process),
         TEST(what_changes_while_the_disk_works_is_saved_next),
