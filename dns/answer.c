@@ -293,6 +293,39 @@ static __attribute__((noinline)) void answer_transfer(struct dns__compose *c,
         dns__truncate(c);
 }
 
+static inline void compose_init(struct dns__compose *c, struct dns_answerer *a,
+                                const struct dns_query *q, const struct dns_client *client,
+                                uint8_t *out)
+{
+    /* clearing what is set anyway would cost more than all of this */
+    memset(&c->counts, 0, sizeof(*c) - offsetof(struct dns__compose, counts));
+    c->a = a;
+    c->q = q;
+    c->client = client;
+    c->out = out;
+    c->zone = NULL;
+    c->trail = NULL;
+    c->len = 12;
+    c->ede = -1;
+    c->rcode = (uint16_t)q->rcode;
+}
+
+/* Repeats the question, eight octets at a time; the last eight may begin in the header, which is
+ * written later. */
+static inline void put_question(struct dns__compose *c)
+{
+    unsigned end = 12u + c->q->qname_len + 4u;
+    uint64_t w;
+
+    for (unsigned i = 12; i + 8 < end; i += 8) {
+        memcpy(&w, c->q->packet + i, 8);
+        memcpy(c->out + i, &w, 8);
+    }
+    memcpy(&w, c->q->packet + end - 8, 8);
+    memcpy(c->out + end - 8, &w, 8);
+    c->len = end;
+}
+
 size_t dns_query_answer(struct dns_answerer *a, struct dns_query *q, const struct dns_view *view,
                         const struct dns_client *client, uint8_t *out, size_t out_bytes)
 {
@@ -312,22 +345,15 @@ size_t dns_query_answer(struct dns_answerer *a, struct dns_query *q, const struc
         dns_answerer_tick(a);
         room = room > DNS_MESSAGE_MAX ? DNS_MESSAGE_MAX : room;
     }
-    struct dns__compose c = {.a = a,
-                             .q = q,
-                             .client = client,
-                             .out = out,
-                             .len = 12,
-                             .limit = (unsigned)room - dns__opt_bytes(q),
-                             .rcode = (uint16_t)q->rcode,
-                             .ede = -1,
-                             .settings = view != NULL ? view->settings : &nothing};
+    struct dns__compose c;
+    compose_init(&c, a, q, client, out);
+    c.limit = (unsigned)room - dns__opt_bytes(q);
+    c.settings = view != NULL ? view->settings : &nothing;
     c.flags = q->flags & (0xfu << 11);
     if ((q->flags >> 11 & 15) == DNS_OPCODE_QUERY)
         c.flags |= q->flags & (FLAG_RD | FLAG_CD);
-    if (q->qname_len > 0) {
-        memcpy(out + 12, q->packet + 12, q->qname_len + 4u);
-        c.len += q->qname_len + 4u;
-    }
+    if (q->qname_len > 0)
+        put_question(&c);
     if (__builtin_expect(q->extra != 0, 0))
         dns__extra_begin(&c, &room, out_bytes);
     if (c.rcode == DNS_RCODE_NOERROR) {

@@ -43,23 +43,24 @@ struct dns__trail {
 struct dns__compose {
     struct dns_answerer *a;
     const struct dns_query *q;
-    const struct dns_zone *zone;
     const struct dns_client *client;
+    const struct dns_settings *settings;
     uint8_t *out;
+    const struct dns_zone *zone; /* set with the zone's answer, like the trail */
+    struct dns__trail *trail;
     unsigned len, limit; /* limit leaves room for OPT */
-    unsigned counts[3];
+    int ede;             /* -1 = none */
     uint16_t flags;
     uint16_t rcode;
+    /* From here on all is zero at first. */
+    unsigned counts[3];
     uint8_t scope;
-    const struct dns_choice *ede_from;
-    struct dns__trail *trail;
-    int ede; /* -1 = none */
+    uint8_t cookie; /* enum dns__cookie; with q->extra */
     bool referral, nodata;
     bool no_options;       /* no room for any but ECS */
     bool synthesized;      /* the name is none of the zone's: of a wildcard, a DNAME, or missing */
-    uint8_t cookie;        /* enum dns__cookie; with q->extra */
     struct dns_tsig *tsig; /* the answer gets a signature record; NULL = none */
-    const struct dns_settings *settings;
+    const struct dns_choice *ede_from;
 };
 
 enum { SEC_ANSWER = 0, SEC_AUTHORITY, SEC_ADDITIONAL };
@@ -109,7 +110,12 @@ static inline void dns__put_negative(struct dns__compose *c)
 bool dns__put_dynamic(struct dns__compose *c, const struct dns_set *set, unsigned owner);
 
 /* Octets to leave free for OPT and its options, those that may be left out not among them. */
-unsigned dns__opt_bytes(const struct dns_query *q);
+static inline unsigned dns__opt_bytes(const struct dns_query *q)
+{
+    if (!q->edns)
+        return 0;
+    return 11u + (q->ecs ? 8u + (q->ecs_source + 7u) / 8u : 0u);
+}
 /* Appends OPT when the query had one, writes the header, signs, counts. Returns the answer's
  * octets, 0 = send nothing. room: all there is but for the signature. */
 size_t dns__finish(struct dns__compose *c, size_t room);

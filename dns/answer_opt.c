@@ -16,13 +16,6 @@ void dns__truncate(struct dns__compose *c)
     memset(c->counts, 0, sizeof(c->counts));
 }
 
-unsigned dns__opt_bytes(const struct dns_query *q)
-{
-    if (!q->edns)
-        return 0;
-    return 11u + (q->ecs ? 8u + (q->ecs_source + 7u) / 8u : 0u);
-}
-
 /* Padding stands last and counts the signature that follows (RFC 7830 3, 8467 4.1). n: octets of
  * OPT so far. Returns the option's octets. */
 static unsigned put_padding(const struct dns__compose *c, unsigned n, size_t room)

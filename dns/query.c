@@ -22,18 +22,33 @@ enum {
     EDNS_OPTION_PADDING = 12
 };
 
-/* Lowers ASCII letters, eight octets at a time; length octets are below 'A' and stay. (RFC 4343;
- * SWAR) */
-static void lower_words(uint8_t *p, unsigned len)
+/* Lowers ASCII letters; length octets are below 'A' and stay. (RFC 4343; SWAR) */
+static inline uint64_t lower_word(uint64_t w)
 {
-    for (unsigned i = 0; i < len; i += 8) {
-        uint64_t w, heptets, above, below;
-        memcpy(&w, p + i, 8);
-        heptets = w & 0x7f7f7f7f7f7f7f7fu;
-        above = heptets + 0x3f3f3f3f3f3f3f3fu; /* bit 7: ≥ 'A' */
-        below = heptets + 0x2525252525252525u; /* bit 7: > 'Z' */
-        w |= ((above & ~below & ~w) & 0x8080808080808080u) >> 2;
-        memcpy(p + i, &w, 8);
+    uint64_t heptets = w & 0x7f7f7f7f7f7f7f7fu;
+    uint64_t above = heptets + 0x3f3f3f3f3f3f3f3fu; /* bit 7: ≥ 'A' */
+    uint64_t below = heptets + 0x2525252525252525u; /* bit 7: > 'Z' */
+
+    return w | ((above & ~below & ~w) & 0x8080808080808080u) >> 2;
+}
+
+/* Copies a name in lower case, eight octets at a time. Four octets behind it may be read: type and
+ * class. Up to seven behind the copy are written. */
+static inline void lower_name(uint8_t *to, const uint8_t *from, unsigned len)
+{
+    uint64_t w;
+    uint32_t last;
+    unsigned i = 0;
+
+    for (; i + 4 < len; i += 8) {
+        memcpy(&w, from + i, 8);
+        w = lower_word(w);
+        memcpy(to + i, &w, 8);
+    }
+    if (i < len) {
+        memcpy(&last, from + i, 4);
+        last = (uint32_t)lower_word(last);
+        memcpy(to + i, &last, 4);
     }
 }
 
@@ -41,15 +56,15 @@ static void lower_words(uint8_t *p, unsigned len)
 static inline __attribute__((always_inline)) unsigned
 read_question(struct dns_query *q, const uint8_t *packet, unsigned len)
 {
-    unsigned at = 12, labels = 0;
+    unsigned at = 12, labels = 0, end = len < 12 + DNS_NAME_MAX ? len : 12 + DNS_NAME_MAX;
 
     for (;;) {
-        if (at >= len)
-            return 0;
+        if (at >= end)
+            return 0; /* cut off, or too long */
         uint8_t n = packet[at];
         if (n == 0)
             break;
-        if (n > DNS_LABEL_MAX || at - 12 + n + 2 > DNS_NAME_MAX)
+        if (n > DNS_LABEL_MAX)
             return 0; /* compression pointers have no place in a first name */
         q->offsets[labels++] = (uint8_t)(at - 12);
         at += n + 1u;
@@ -59,9 +74,8 @@ read_question(struct dns_query *q, const uint8_t *packet, unsigned len)
         return 0;
     q->qname_len = (uint8_t)(at - 12);
     q->labels = (uint8_t)labels;
-    memcpy(q->qname, packet + 12, q->qname_len);
+    lower_name(q->qname, packet + 12, q->qname_len);
     memset(q->qname + q->qname_len, 0, DNS_HASH_PAD);
-    lower_words(q->qname, q->qname_len);
     uint64_t h = DNS_HASH_ROOT;
     q->hashes[labels] = h;
     for (unsigned i = labels; i-- > 0;) {
@@ -209,8 +223,10 @@ read_rest(struct dns_query *q, const uint8_t *packet, unsigned at, unsigned len)
 }
 
 /* What may be asked, of a message that is well formed. Returns an RCODE. */
-static int judge_question(struct dns_query *q)
+static inline int judge_question(struct dns_query *q)
 {
+    if (q->qtype - 1u < DNS_TYPE_OPT - 1u && q->qclass == DNS_CLASS_IN)
+        return DNS_RCODE_NOERROR; /* nearly always */
     switch (q->qtype) {
     case DNS_TYPE_OPT:
     case DNS_TYPE_TSIG:
@@ -275,15 +291,13 @@ static int read_packet(struct dns_query *q, const uint8_t *packet, unsigned len)
 
 static void find_zone(struct dns_query *q, const struct dns_view *view)
 {
-    unsigned from = 0;
-
     q->zone = dns__view_find(view, q->qname, q->qname_len, q->offsets, q->hashes, q->labels, 0);
     if (q->zone == NULL)
         return;
     /* DS belongs to the parent's side of a cut (RFC 4035 3.1.4.1), when we have it */
     if (q->qtype == DNS_TYPE_DS && q->zone->zone->apex_labels == q->labels && q->labels > 0) {
-        const struct dns_view_zone *parent = dns__view_find(
-            view, q->qname, q->qname_len, q->offsets, q->hashes, q->labels, from + 1);
+        const struct dns_view_zone *parent =
+            dns__view_find(view, q->qname, q->qname_len, q->offsets, q->hashes, q->labels, 1);
         if (parent != NULL)
             q->zone = parent;
     }
