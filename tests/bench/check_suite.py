@@ -5,6 +5,7 @@ import contextlib
 import io
 import os
 import pathlib
+import runpy
 import socket
 import struct
 import sys
@@ -43,6 +44,19 @@ def test_queries_are_what_a_resolver_sends():
     subnet, = with_subnet.options
     assert (subnet.address, subnet.srclen, subnet.scopelen) == ("198.51.100.0", 24, 0)
     assert with_subnet.payload == 1232
+
+
+def test_questions_of_any_type():
+    asked = dns.message.from_wire(zones.query("big.example", zones.TYPE_AXFR)).question[0]
+    assert str(asked) == "big.example. IN AXFR"
+
+
+def test_groups_name_parts():
+    program = runpy.run_path(str(pathlib.Path(__file__).resolve().parent / "run"))
+    assert set(program["GROUPS"]["all"]) == set(program["PARTS"])
+    assert set(program["GROUPS"]["dns"]) == {"peers", "geo", "shares", "flip", "streams"}
+    for part in [*program["PARTS"], *program["GROUPS"]]:
+        assert f"\n{part} " in program["__doc__"], part
 
 
 def test_query_files_can_be_read_back():
@@ -177,7 +191,7 @@ def test_broken_transfers_are_no_figures(messages):
 
 
 @pytest.mark.parametrize("median,met", [({"gtmd": 1.0, "nsd": 1.0}, [True]), ({"gtmd": 1.1, "nsd": 1.0, "knot": 2.0}, [False]),
-                                        ({"gtmd": 1.0}, [])])
+                                        ({"gtmd": 1.0}, []), ({"nsd": 1.0}, [])])
 def test_verdict_on_transfers(median, met):
     assert bars(lambda report: zones.faster(report, "x", median)) == met
 
