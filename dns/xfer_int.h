@@ -37,7 +37,7 @@ struct dns_xfer_out {
     bool waiting;              /* which did not fit into the message before */
     struct dns_zone_rr dynamic;
     const struct dns_choice *choice; /* what is given for it, NULL = none */
-    uint32_t choice_record, choice_records;
+    uint32_t choice_record, choice_records, choice_given;
 
     unsigned names_count;
     struct dns__xfer_name names[DNS__XFER_NAMES];

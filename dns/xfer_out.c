@@ -147,11 +147,13 @@ static bool said_before(const struct dns_choice *choice, uint32_t i)
 /* The next record of the dynamic set that is being given. */
 static bool next_dynamic(struct dns_xfer_out *x, struct dns_zone_rr *ret)
 {
-    while (x->choice != NULL && x->choice_record < x->choice_records) {
+    while (x->choice != NULL && x->choice_record < x->choice_records &&
+           x->choice_given < DNS_XFER_OUT_DYNAMIC) {
         uint32_t i = x->choice_record++;
         if (said_before(x->choice, i))
             continue;
         const uint8_t *rr = record_at(x->choice, i);
+        x->choice_given++;
         *ret = x->dynamic;
         ret->ttl_s = dns_get32(rr + 6);
         ret->rdlen = dns_get16(rr + 10);
@@ -172,7 +174,7 @@ static bool next_body(struct dns_xfer_out *x, struct dns_zone_rr *ret)
         if (ret->dynamic >= 0) {
             x->dynamic = *ret;
             x->choice = choice_of(x->zone->slots[ret->dynamic], ret->type);
-            x->choice_record = 0;
+            x->choice_record = x->choice_given = 0;
             x->choice_records = x->choice != NULL ? records_of(x->choice) : 0;
         } else if (ret->type != DNS_TYPE_SOA) { /* only the top has one, and it frames the rest */
             return true;

@@ -7,9 +7,10 @@
  *
  * A transfer holds the view it began with, so a reload does not mix versions. Names that are
  * dynamic here are static in the copy: with every record that a client of unknown place could get
- * at the moment of the transfer, of all options, each once (but one CNAME); with none when that
- * client would get no answer. A copy therefore does not follow health or place: secondaries of
- * zones with dynamic names are a last resort, unless they are gtm nodes themselves.
+ * at the moment of the transfer, of all options, each once (but one CNAME, and no more than
+ * DNS_XFER_OUT_DYNAMIC); with none when that client would get no answer. A copy therefore does not
+ * follow health or place: secondaries of zones with dynamic names are a last resort, unless they
+ * are gtm nodes themselves.
  */
 #ifndef DNS_XFER_OUT_H
 #define DNS_XFER_OUT_H
@@ -21,6 +22,7 @@
 #include <stdint.h>
 
 #define DNS_XFER_OUT_MESSAGE 16384 /* octets of a message, but for a record that needs more */
+#define DNS_XFER_OUT_DYNAMIC 1000  /* records given for a dynamic set, whatever its options hold */
 
 struct dns_xfer_out;
 
