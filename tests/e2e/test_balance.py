@@ -129,3 +129,19 @@ def test_a_full_region_sheds_to_the_next():
         # nobody has room: nothing is shed
         report(servers, {"load": 1.3}, {"load": 1.2}, {"load": 1.2})
         wait_for(lambda: shares(node, 200)[0] == 1, "all are full: nobody is moved about", deadline_s=60, every_s=0.5)
+
+
+def test_a_restart_and_a_successor_go_on_shedding():
+    pool = "    spillover: {low: 70%, high: 90%}\n"
+    with running("steer: failover, order: [us-east, eu-west, ap-south]", pool) as (node, servers):
+        report(servers, {"load": 1.3}, {"load": 0.2}, {"load": 0.2})
+        wait_for(lambda: shares(node, 200)[1] > 0.08, "eu-west takes some", deadline_s=60, every_s=0.5)
+        report(servers, {"load": 0.8}, {"load": 0.2}, {"load": 0.2})  # between the marks: it stays so
+        assert node.stop() == 0
+        node.start()
+        assert shares(node)[1] > 0.04, "from the first answer on"
+        old = node.process
+        node.process = node.spawn("--config", "node.yaml", "--replace")
+        assert old.wait(timeout=60) == 0
+        wait_for(node.ready, "the successor serves")
+        assert shares(node)[1] > 0.04
