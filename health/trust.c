@@ -123,6 +123,7 @@ static void load_cert(struct health_trust *trust, const char *path)
         fail(trust, "tls cert", path, "there is no PEM certificate in it");
     ERR_clear_error();
     BIO_free(bio);
+    OPENSSL_cleanse(data, strlen(data)); /* the key may be in the same file */
     gtm_free(data);
 }
 
