@@ -22,7 +22,7 @@ struct dns__xset {
     size_t bytes_len, bytes_cap;
     size_t *at; /* where each begins; SIZE_MAX = removed */
     size_t at_count, at_cap;
-    uint32_t *table; /* index + 1 by hash, 0 = free; removed ones stay */
+    uint64_t *table; /* index + 1 by hash, 0 = free; removed ones stay */
     size_t table_size;
     size_t count; /* without the removed */
 };

@@ -62,14 +62,30 @@ static bool same(const struct dns__xrec *a, const struct dns__xrec *b)
            (a->rdlen == 0 || memcmp(a->rdata, b->rdata, a->rdlen) == 0);
 }
 
-/* The place in the table where the record is, or where it would go. */
-static size_t find(const struct dns__xset *set, const struct dns__xrec *rec, bool *ret_there)
+/* An entry of the table: the number of the record, from 1, below the upper half of its hash, which
+ * tells most others apart without a look at them; 0 = free. */
+static uint64_t entry_of(uint64_t hash, size_t number)
 {
-    size_t mask = set->table_size - 1, place = (size_t)hash_of(rec) & mask;
+    return (hash & ~(uint64_t)UINT32_MAX) | (uint32_t)number;
+}
+
+static size_t number_in(uint64_t entry)
+{
+    return (uint32_t)entry;
+}
+
+/* The place in the table where the record is, or where it would go. */
+static size_t find(const struct dns__xset *set, const struct dns__xrec *rec, uint64_t hash,
+                   bool *ret_there)
+{
+    size_t mask = set->table_size - 1, place = (size_t)hash & mask;
     for (;; place = (place + 1) & mask) {
-        if (set->table[place] == 0)
+        uint64_t entry = set->table[place];
+        if (entry == 0)
             break;
-        size_t at = set->at[set->table[place] - 1];
+        if ((entry ^ hash) >> 32 != 0)
+            continue;
+        size_t at = set->at[number_in(entry) - 1];
         if (at == GONE)
             continue;
         struct dns__xrec other = record_at(set, at);
@@ -87,7 +103,7 @@ static int grow_table(struct dns__xset *set)
     if (set->table_size && set->at_count < set->table_size / 4 * 3)
         return GTM_OK;
     size_t size = set->table_size ? set->table_size * 2 : TABLE_MIN;
-    uint32_t *table = size > UINT32_MAX / 2 ? NULL : gtm_calloc(size, sizeof(*table));
+    uint64_t *table = size > UINT32_MAX / 2 ? NULL : gtm_calloc(size, sizeof(*table));
     if (!table)
         return GTM_ENOMEM;
     gtm_free(set->table);
@@ -97,10 +113,11 @@ static int grow_table(struct dns__xset *set)
         if (set->at[i] == GONE)
             continue;
         struct dns__xrec rec = record_at(set, set->at[i]);
-        size_t place = (size_t)hash_of(&rec) & (size - 1);
+        uint64_t hash = hash_of(&rec);
+        size_t place = (size_t)hash & (size - 1);
         while (table[place])
             place = (place + 1) & (size - 1);
-        table[place] = (uint32_t)i + 1;
+        table[place] = entry_of(hash, i + 1);
     }
     return GTM_OK;
 }
@@ -114,7 +131,8 @@ int dns__xset_add(struct dns__xset *set, const struct dns__xrec *rec)
     int rc = grow_table(set);
     if (rc != GTM_OK)
         return rc;
-    size_t place = find(set, rec, &there);
+    uint64_t hash = hash_of(rec);
+    size_t place = find(set, rec, hash, &there);
     if (there)
         return GTM_OK;
     size_t need = sizeof(head) + owner_len + rec->rdlen;
@@ -132,7 +150,7 @@ int dns__xset_add(struct dns__xset *set, const struct dns__xrec *rec)
     if (rec->rdlen)
         memcpy(to + sizeof(head) + owner_len, rec->rdata, rec->rdlen);
     set->at[set->at_count] = set->bytes_len;
-    set->table[place] = (uint32_t)++set->at_count;
+    set->table[place] = entry_of(hash, ++set->at_count);
     set->bytes_len += need;
     set->count++;
     return GTM_OK;
@@ -143,10 +161,10 @@ bool dns__xset_remove(struct dns__xset *set, const struct dns__xrec *rec)
     bool there = false;
     if (set->table_size == 0)
         return false;
-    size_t place = find(set, rec, &there);
+    size_t place = find(set, rec, hash_of(rec), &there);
     if (!there)
         return false;
-    set->at[set->table[place] - 1] = GONE;
+    set->at[number_in(set->table[place]) - 1] = GONE;
     set->count--;
     return true;
 }

@@ -22,6 +22,7 @@
 #define TICK_MS         200
 #define REFRESH_MIN_S   2
 #define RETRY_MIN_S     1
+#define FIRST_LOAD_MS   60000
 #define TIMES_MAX_S     (28u * 86400u) /* of refresh and retry */
 #define FIRST_RETRY_MS  2000
 #define FIRST_RETRY_MAX 300000
@@ -117,7 +118,8 @@ static void check_expiry(struct gtm_secondary *s, struct copy *c)
 static void succeeded(struct gtm_secondary *s, struct copy *c)
 {
     c->refreshed = after(s, 0);
-    c->next = after(s, sooner(s, (int64_t)c->refresh_s * 1000));
+    /* What came first is still being loaded: only then its SOA is known. */
+    c->next = after(s, sooner(s, c->loaded ? (int64_t)c->refresh_s * 1000 : FIRST_LOAD_MS));
     c->failed.wall_ms = c->backoff_ms = 0;
     gtm_free(c->error);
     c->error = NULL;
