@@ -148,7 +148,7 @@ static struct dns_zone *reuse(const struct load *l, const struct gtm_compiled *p
     int at = (int)i; /* most often nothing moved */
     if (i >= previous->zones_count || strcmp(previous->intent->zones[i].name, l->conf->name) != 0)
         at = gtm_intent_zone(previous->intent, l->conf->name);
-    if (at < 0)
+    if (at < 0 || (size_t)at >= previous->zones_count)
         return NULL;
     const struct gtm__zone *was = &previous->zones[at];
     if (was->includes || memcmp(was->text_hash, now->text_hash, sizeof(now->text_hash)) != 0 ||
