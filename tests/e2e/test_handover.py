@@ -157,7 +157,10 @@ def replace(node):
 @pytest.fixture(name="world")
 def fixture_world():
     with webs(address(11), address(12), address(13)) as servers:
-        with gtmd(cluster(), zones={"example.com.zone": ZONE}) as node:
+        # The load takes the processor from web servers and checks: patient checks see no failures that are none.
+        patient = cluster().replace("interval: 200ms, timeout: 150ms, fall: 2", "interval: 500ms, timeout: 1s, fall: 3")
+        assert "fall: 3" in patient
+        with gtmd(patient, zones={"example.com.zone": ZONE}) as node:
             wait_for(lambda: set(health_of(node).values()) == {"up"}, "all endpoints are up")
             yield node, servers
 
