@@ -191,7 +191,7 @@ ns1  A   127.0.0.1
 
     def certificate(self):
         made = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-                               "-nodes", "-days", "2", "-subj", "/CN=ns1.example.com",
+                               "-nodes", "-days", "90", "-subj", "/CN=ns1.example.com",
                                "-addext", "subjectAltName=DNS:ns1.example.com", "-keyout", "dns.key", "-out", "dns.pem"],
                               cwd=self.scratch, capture_output=True, text=True, timeout=30, check=False)
         if made.returncode != 0:
