@@ -158,6 +158,11 @@ struct health_report world_wait_probes(struct world *world, const char *key, uns
     return wait_for(world, key, has_probes, try_report(world, key).probes_total + more);
 }
 
+struct health_report world_wait_total(struct world *world, const char *key, uint64_t total)
+{
+    return wait_for(world, key, has_probes, total);
+}
+
 struct health_report world_wait_result(struct world *world, const char *key,
                                        enum health_result result)
 {

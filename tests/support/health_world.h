@@ -40,6 +40,8 @@ struct health_report world_report(struct world *world, const char *key);
 struct health_report world_wait(struct world *world, const char *key, enum gtm_health health);
 /* … until `more` more of its probes were counted. */
 struct health_report world_wait_probes(struct world *world, const char *key, unsigned more);
+/* Until so many in all: when it was asked for, one may have ended before anybody looked. */
+struct health_report world_wait_total(struct world *world, const char *key, uint64_t total);
 /* … until its last result is that. */
 struct health_report world_wait_result(struct world *world, const char *key,
                                        enum health_result result);

@@ -278,7 +278,7 @@ static void check_now_does_not_wait(void **state)
     world_wait(&w, "a", GTM_HEALTH_UP);
     uint64_t probes = world_report(&w, "a").probes_total;
     assert_int_equal(health_engine_check_now(w.engine, "a"), GTM_OK);
-    assert_int_equal(world_wait_probes(&w, "a", 1).probes_total, probes + 1);
+    assert_int_equal(world_wait_total(&w, "a", probes + 1).probes_total, probes + 1);
     assert_int_equal(health_engine_check_now(w.engine, "b"), GTM_ENOTFOUND);
     world_fini(&w);
     server_free(s);
