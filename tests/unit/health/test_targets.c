@@ -104,7 +104,7 @@ static void who_joins_hears_what_is_known_and_who_stays_keeps_it(void **state)
     assert_int_equal(b.shared, 1);
     assert_int_equal(b.probes_total, 2);
     assert_int_equal(health_engine_check_now(w.engine, "b"), 0);
-    world_wait_probes(&w, "c", 1);
+    world_wait_total(&w, "c", 3);
     assert_int_equal(server_requests(s), 3);
     world_fini(&w);
     server_free(s);
