@@ -106,8 +106,7 @@ static enum health_phase stop_probe(struct health_item *item, unsigned slot)
 {
     struct health_probe *probe = &item->probes[slot];
     item->engine->in_flight--;
-    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a probe that runs has a kind */
-    enum health_phase phase = item->ops->cancel(item->prober, probe);
+    enum health_phase phase = health__probe_cancel(item->ops, item->prober, probe);
     health_outcome_clear(&probe->outcome);
     return phase;
 }

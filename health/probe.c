@@ -6,6 +6,7 @@
  */
 #include "health/probe.h"
 
+#include "gtm/base/mem.h"
 #include "health/probe_icmp.h"
 #include "health/shard.h"
 
@@ -66,6 +67,23 @@ void health__io_soon(struct health_io *io)
     event_active(io->after, EV_TIMEOUT, 1);
 }
 
+/* Forgets an ended probe that was not told yet. */
+static void forget(struct health_probe *probe)
+{
+    struct health_io *io = probe->io;
+    if (!probe->ended)
+        return;
+    probe->ended = false;
+    for (struct health_probe **at = &io->done; *at; at = &(*at)->next) {
+        if (*at != probe)
+            continue;
+        *at = probe->next;
+        if (!*at)
+            io->done_end = at;
+        return;
+    }
+}
+
 void health__io_settle(struct health_io *io)
 {
     for (unsigned i = 0; i < SETTLE_ROUNDS; i++) {
@@ -74,7 +92,7 @@ void health__io_settle(struct health_io *io)
         if (!probe && !ran)
             return;
         while ((probe = io->done) != NULL) {
-            health__probe_forget(probe);
+            forget(probe);
             io->on_done(io->ctx, probe);
         }
     }
@@ -100,18 +118,24 @@ void health__probe_complete(struct health_probe *probe, const struct health_outc
     health__io_soon(io);
 }
 
-void health__probe_forget(struct health_probe *probe)
+enum health_phase health__probe_cancel(const struct health_probe_ops *ops, void *prober,
+                                       struct health_probe *probe)
 {
-    struct health_io *io = probe->io;
-    if (!probe->ended)
-        return;
-    probe->ended = false;
-    for (struct health_probe **at = &io->done; *at; at = &(*at)->next) {
-        if (*at != probe)
-            continue;
-        *at = probe->next;
-        if (!*at)
-            io->done_end = at;
-        return;
-    }
+    if (probe->run)
+        return ops->cancel(prober, probe);
+    forget(probe);
+    return probe->outcome.phase;
+}
+
+void *health__prober_open(struct health_io *io, const struct health_spec *spec)
+{
+    struct health_prober *p = gtm_calloc(1, sizeof(*p));
+    if (p)
+        *p = (struct health_prober){.io = io, .spec = spec};
+    return p;
+}
+
+void health__prober_close(void *prober)
+{
+    gtm_free(prober);
 }

@@ -49,7 +49,8 @@ struct health_probe_ops {
     void (*close)(void *prober);
     /* Starts a probe; `fresh` asks for a new connection that is not kept. */
     void (*start)(void *prober, struct health_probe *probe, bool fresh);
-    /* Stops a probe that has not been told yet, and says how far it got. */
+    /* Stops a probe that runs (its `run` is set), and says how far it got. The engine calls
+     * health__probe_cancel instead. */
     enum health_phase (*cancel)(void *prober, struct health_probe *probe);
 };
 extern const struct health_probe_ops health_probe_http, health_probe_tcp, health_probe_tls,
@@ -85,7 +86,17 @@ void health__probe_begin(struct health_probe *probe);
 /* A kind, from anywhere: the probe ended with this outcome (latency is filled here). The kind has
  * let go of it. */
 void health__probe_complete(struct health_probe *probe, const struct health_outcome *outcome);
-/* The engine: forgets an ended probe that was not told yet. */
-void health__probe_forget(struct health_probe *probe);
+/* The engine: stops a probe that has not been told yet, also one that ended meanwhile, and says how
+ * far it got. */
+enum health_phase health__probe_cancel(const struct health_probe_ops *ops, void *prober,
+                                       struct health_probe *probe);
+
+/* The prober of kinds whose probes share nothing; their open and close. */
+struct health_prober {
+    struct health_io *io;
+    const struct health_spec *spec;
+};
+void *health__prober_open(struct health_io *io, const struct health_spec *spec);
+void health__prober_close(void *prober);
 
 #endif

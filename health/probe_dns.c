@@ -28,13 +28,8 @@
 #define UDP_MAX     4096 /* longer datagrams are not asked for */
 #define READS_MAX   16   /* in a row; then other targets get their turn */
 
-struct prober {
-    struct health_io *io;
-    const struct health_spec *spec;
-};
-
 struct run {
-    struct prober *prober;
+    struct health_prober *prober;
     struct health_probe *probe;
     struct event ev;
     int fd;
@@ -46,19 +41,6 @@ struct run {
     uint8_t *in;     /* TCP: the answer, once its length is known */
     size_t received, want;
 };
-
-static void *dns_open(struct health_io *io, const struct health_spec *spec)
-{
-    struct prober *p = gtm_calloc(1, sizeof(*p));
-    if (p)
-        *p = (struct prober){.io = io, .spec = spec};
-    return p;
-}
-
-static void dns_close(void *ctx)
-{
-    gtm_free(ctx);
-}
 
 static enum health_phase phase_of(const struct run *run)
 {
@@ -253,7 +235,7 @@ static void on_event(evutil_socket_t fd, short what, void *ctx)
 static void dns_start(void *ctx, struct health_probe *probe, bool fresh)
 {
     (void)fresh; /* always */
-    struct prober *p = ctx;
+    struct health_prober *p = ctx;
     const struct health_dns_ask *ask = p->spec->ask;
     struct health_outcome no_memory = {.result = HEALTH_RESULT_LOCAL, .os_error = ENOMEM};
     struct run *run = gtm_calloc(1, sizeof(*run));
@@ -277,14 +259,12 @@ static enum health_phase dns_cancel(void *ctx, struct health_probe *probe)
 {
     (void)ctx;
     struct run *run = probe->run;
-    if (!run) { /* ended, not told yet */
-        health__probe_forget(probe);
-        return probe->outcome.phase;
-    }
     enum health_phase phase = phase_of(run);
     release(run);
     return phase;
 }
 
-const struct health_probe_ops health_probe_dns = {
-    .open = dns_open, .close = dns_close, .start = dns_start, .cancel = dns_cancel};
+const struct health_probe_ops health_probe_dns = {.open = health__prober_open,
+                                                  .close = health__prober_close,
+                                                  .start = dns_start,
+                                                  .cancel = dns_cancel};

@@ -270,10 +270,6 @@ static enum health_phase exec_cancel(void *ctx, struct health_probe *probe)
     struct health_exec_run *run = probe->run;
     bool waiting = probe->waiting;
     struct health_exec_queue *queue = health__exec_queue(p->io->exec);
-    if (!run) { /* ended, not told yet */
-        health__probe_forget(probe);
-        return probe->outcome.phase;
-    }
     probe->run = NULL;
     probe->waiting = false;
     run->owner = NULL;

@@ -292,10 +292,6 @@ static enum health_phase http_cancel(void *ctx, struct health_probe *probe)
 {
     struct http_prober *p = ctx;
     struct http_transfer *t = probe->run;
-    if (!t) { /* ended, not told yet */
-        health__probe_forget(probe);
-        return probe->outcome.phase;
-    }
     enum health_phase phase = health__http_phase(t);
     health__shard_remove(p->shard, t->easy);
     health_outcome_clear(&t->outcome);

@@ -345,10 +345,6 @@ static enum health_phase icmp_cancel(void *ctx, struct health_probe *probe)
 {
     (void)ctx;
     struct run *run = probe->run;
-    if (!run) { /* ended, not told yet */
-        health__probe_forget(probe);
-        return probe->outcome.phase;
-    }
     release(run);
     return HEALTH_PHASE_ANSWER;
 }

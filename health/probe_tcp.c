@@ -21,13 +21,8 @@
 #define RECEIVE_BYTES 4096
 #define READS_MAX     4 /* in a row; then other targets get their turn */
 
-struct prober {
-    struct health_io *io;
-    const struct health_spec *spec;
-};
-
 struct run {
-    struct prober *prober;
+    struct health_prober *prober;
     struct health_probe *probe;
     struct event ev;
     int fd;
@@ -35,19 +30,6 @@ struct run {
     size_t sent, received;
     struct health_match match;
 };
-
-static void *tcp_open(struct health_io *io, const struct health_spec *spec)
-{
-    struct prober *p = gtm_calloc(1, sizeof(*p));
-    if (p)
-        *p = (struct prober){.io = io, .spec = spec};
-    return p;
-}
-
-static void tcp_close(void *ctx)
-{
-    gtm_free(ctx);
-}
 
 static enum health_phase phase_of(const struct run *run)
 {
@@ -177,7 +159,7 @@ static void on_event(evutil_socket_t fd, short what, void *ctx)
 static void tcp_start(void *ctx, struct health_probe *probe, bool fresh)
 {
     (void)fresh; /* always */
-    struct prober *p = ctx;
+    struct health_prober *p = ctx;
     struct run *run = gtm_calloc(1, sizeof(*run));
     int fd = -1, os_error = run ? health_connect(p->spec, SOCK_STREAM, &fd) : ENOMEM;
     if (os_error != 0) {
@@ -199,14 +181,12 @@ static enum health_phase tcp_cancel(void *ctx, struct health_probe *probe)
 {
     (void)ctx;
     struct run *run = probe->run;
-    if (!run) { /* ended, not told yet */
-        health__probe_forget(probe);
-        return probe->outcome.phase;
-    }
     enum health_phase phase = phase_of(run);
     release(run);
     return phase;
 }
 
-const struct health_probe_ops health_probe_tcp = {
-    .open = tcp_open, .close = tcp_close, .start = tcp_start, .cancel = tcp_cancel};
+const struct health_probe_ops health_probe_tcp = {.open = health__prober_open,
+                                                  .close = health__prober_close,
+                                                  .start = tcp_start,
+                                                  .cancel = tcp_cancel};

@@ -29,13 +29,8 @@
 #define RECEIVE_BYTES 4096
 #define READS_MAX     4 /* in a row; then other targets get their turn */
 
-struct prober {
-    struct health_io *io;
-    const struct health_spec *spec;
-};
-
 struct run {
-    struct prober *prober;
+    struct health_prober *prober;
     struct health_probe *probe;
     struct event ev;
     int fd;
@@ -45,19 +40,6 @@ struct run {
     struct health_match match;
     struct health_peer peer;
 };
-
-static void *tls_open(struct health_io *io, const struct health_spec *spec)
-{
-    struct prober *p = gtm_calloc(1, sizeof(*p));
-    if (p)
-        *p = (struct prober){.io = io, .spec = spec};
-    return p;
-}
-
-static void tls_close(void *ctx)
-{
-    gtm_free(ctx);
-}
 
 static enum health_phase phase_of(const struct run *run)
 {
@@ -232,7 +214,7 @@ static bool set_up(struct run *run)
 static void tls_start(void *ctx, struct health_probe *probe, bool fresh)
 {
     (void)fresh; /* always */
-    struct prober *p = ctx;
+    struct health_prober *p = ctx;
     struct health_outcome no_trust = {.result = HEALTH_RESULT_LOCAL};
     struct run *run = gtm_calloc(1, sizeof(*run));
     if (!run || p->spec->trust->error) {
@@ -263,14 +245,12 @@ static enum health_phase tls_cancel(void *ctx, struct health_probe *probe)
 {
     (void)ctx;
     struct run *run = probe->run;
-    if (!run) { /* ended, not told yet */
-        health__probe_forget(probe);
-        return probe->outcome.phase;
-    }
     enum health_phase phase = phase_of(run);
     release(run);
     return phase;
 }
 
-const struct health_probe_ops health_probe_tls = {
-    .open = tls_open, .close = tls_close, .start = tls_start, .cancel = tls_cancel};
+const struct health_probe_ops health_probe_tls = {.open = health__prober_open,
+                                                  .close = health__prober_close,
+                                                  .start = tls_start,
+                                                  .cancel = tls_cancel};

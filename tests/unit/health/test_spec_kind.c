@@ -184,7 +184,7 @@ static void probers_without_memory(void **state)
                 ops->start(prober, &probe, n & 1);
                 if (probe.run || probe.ended) {
                     starved += probe.outcome.result == HEALTH_RESULT_LOCAL;
-                    ops->cancel(prober, &probe);
+                    health__probe_cancel(ops, prober, &probe);
                 }
                 health_outcome_clear(&probe.outcome);
                 ops->close(prober);
