@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Listeners of the API over evhttp, which has neither a limit of connections nor a callback for a
- * connection's start: the listeners are paused while too many are open, and ends are learnt through
- * the close callback that each connection gets right after evhttp made it. See api.h.
+ * Listeners of the API over evhttp, which has no limit of connections: the listeners are paused
+ * while too many are open, and ends are learnt through the close callback that each connection gets
+ * right after evhttp made it (newcomers.h). See api.h.
  */
 #include "gtm/daemon/api_server.h"
 
@@ -30,7 +30,7 @@
 
 static void listeners_switch(struct gtm_api *api)
 {
-    bool open = !api->stopping && api->connections + api->newcomers_count < GTM_API_CONNECTIONS_MAX;
+    bool open = !api->stopping && api->connections + api->newcomers.count < GTM_API_CONNECTIONS_MAX;
     for (size_t i = 0; i < GTM_API_LISTENERS; i++) {
         struct evconnlistener *ev = api->listeners[i].ev;
         if (ev && open)
@@ -49,32 +49,13 @@ static void on_closed(struct evhttp_connection *evcon, void *arg)
     listeners_switch(api);
 }
 
-static void newcomer_unlink(struct gtm_api_newcomer *newcomer)
+static void on_made(void *arg, struct evhttp_connection *evcon)
 {
-    struct gtm_api_newcomer **at = &newcomer->api->newcomers;
-    while (*at && *at != newcomer)
-        at = &(*at)->next;
-    if (*at)
-        *at = newcomer->next;
-    newcomer->api->newcomers_count--;
-    gtm_free(newcomer);
-}
-
-/* Runs in the same turn of the loop in which the connection was accepted, before anything can have
- * closed it: evhttp has put its connection as the argument of the bufferevent's callbacks. */
-static void on_made(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    struct gtm_api_newcomer *newcomer = arg;
-    struct gtm_api *api = newcomer->api;
-    void *evcon = NULL;
-    bufferevent_getcb(newcomer->bev, NULL, NULL, NULL, &evcon);
+    struct gtm_api *api = arg;
     if (evcon) {
         evhttp_connection_set_closecb(evcon, on_closed, api);
         api->connections++;
     }
-    newcomer_unlink(newcomer);
     listeners_switch(api);
 }
 
@@ -83,16 +64,9 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
 {
     struct gtm_api *api = arg;
     struct bufferevent *bev = bufferevent_socket_new(base, -1, 0);
-    struct gtm_api_newcomer *newcomer = bev ? gtm_calloc(1, sizeof(*newcomer)) : NULL;
-    if (!newcomer)
-        return bev; /* not counted, but closed by its time-out */
-    *newcomer = (struct gtm_api_newcomer){.api = api, .bev = bev, .next = api->newcomers};
-    api->newcomers = newcomer;
-    api->newcomers_count++;
+    if (!bev || gtm_newcomers_add(&api->newcomers, base, bev) != GTM_OK)
+        return bev;        /* not counted, but closed by its time-out */
     listeners_switch(api); /* libevent accepts until a callback pauses the listener */
-    struct timeval now = {0};
-    if (event_base_once(base, -1, EV_TIMEOUT, on_made, newcomer, &now))
-        newcomer_unlink(newcomer);
     return bev;
 }
 
@@ -267,6 +241,7 @@ struct gtm_api *gtm_api_new(struct gtmd *d, struct gtm_error *err)
         return NULL;
     }
     api->d = d;
+    api->newcomers = (struct gtm_newcomers){.fn = on_made, .ctx = api};
     for (size_t i = 0; i < GTM_API_LISTENERS; i++)
         api->listeners[i].api = api;
     api->accept_retry = gtm_timer_new(d->loop, on_accept_retry, api);
@@ -309,8 +284,7 @@ void gtm_api_free(struct gtm_api *api)
             evhttp_free(api->listeners[i].http);
         gtm_free(api->listeners[i].stats);
     }
-    while (api->newcomers)
-        newcomer_unlink(api->newcomers);
+    gtm_newcomers_clear(&api->newcomers);
     gtm_timer_free(api->accept_retry);
     gtm_free(api);
 }

@@ -7,6 +7,7 @@
 #define GTM_DAEMON_API_SERVER_H
 
 #include "gtm/daemon/api.h"
+#include "gtm/daemon/newcomers.h"
 
 #include <event2/http.h>
 #include <event2/listener.h>
@@ -39,20 +40,13 @@ struct gtm_api_listener {
     struct gtm_api_stats *stats; /* routes_count + 1: the last is for what no route took */
 };
 
-/* A bufferevent whose connection evhttp is about to make. */
-struct gtm_api_newcomer {
-    struct gtm_api *api;
-    struct bufferevent *bev;
-    struct gtm_api_newcomer *next;
-};
-
 struct gtm_api {
     struct gtmd *d;
     struct gtm_api_listener listeners[GTM_API_LISTENERS];
     struct gtm_timer *accept_retry;
-    struct gtm_api_newcomer *newcomers;
+    struct gtm_newcomers newcomers;
     struct gtm_api_req *requests; /* not answered yet */
-    unsigned connections, newcomers_count;
+    unsigned connections;
     bool stopping;
     uint16_t metrics_port;
     char socket_path[108];

@@ -10,6 +10,7 @@
 #include "gtm/base/log.h"
 #include "gtm/base/loop.h"
 #include "gtm/base/map.h"
+#include "gtm/daemon/newcomers.h"
 #include "gtm/daemon/push.h"
 
 #include <event2/http.h>
@@ -78,13 +79,6 @@ struct gtm_push_connection {
     uint64_t seen_ms; /* its start, or its last request */
     struct gtm_push_connection *prev, *next;
 };
-/* A bufferevent whose connection evhttp is about to make. */
-struct gtm_push_newcomer {
-    struct gtm_push *push;
-    struct bufferevent *bev;
-    struct gtm_push_newcomer *next;
-};
-
 struct gtm_push {
     struct gtmd *d;
     struct evhttp *http;
@@ -92,8 +86,8 @@ struct gtm_push {
     SSL_CTX *tls;              /* NULL: plain HTTP */
     struct gtm_timer *sweep;
     struct gtm_push_connection *connections;
-    struct gtm_push_newcomer *newcomers;
-    unsigned count, newcomers_count;
+    struct gtm_newcomers newcomers;
+    unsigned count;
     bool stopping;
 
     struct gtm_map *secrets; /* monitor → struct gtm_push_secret; NULL: not read yet */

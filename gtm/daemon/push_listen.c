@@ -32,7 +32,7 @@ static void listener_switch(struct gtm_push *push)
 {
     if (!push->ev)
         return;
-    if (!push->stopping && push->count + push->newcomers_count < GTM_PUSH_CONNECTIONS_MAX)
+    if (!push->stopping && push->count + push->newcomers.count < GTM_PUSH_CONNECTIONS_MAX)
         evconnlistener_enable(push->ev);
     else
         evconnlistener_disable(push->ev);
@@ -107,26 +107,9 @@ static void admit(struct gtm_push *push, struct evhttp_connection *evcon)
     evhttp_connection_set_closecb(evcon, on_closed, con);
 }
 
-static void newcomer_unlink(struct gtm_push_newcomer *newcomer)
+static void on_made(void *arg, struct evhttp_connection *evcon)
 {
-    struct gtm_push_newcomer **at = &newcomer->push->newcomers;
-    while (*at && *at != newcomer)
-        at = &(*at)->next;
-    if (*at)
-        *at = newcomer->next;
-    newcomer->push->newcomers_count--;
-    gtm_free(newcomer);
-}
-
-static void on_made(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    struct gtm_push_newcomer *newcomer = arg;
-    struct gtm_push *push = newcomer->push;
-    void *evcon = NULL;
-    bufferevent_getcb(newcomer->bev, NULL, NULL, NULL, &evcon);
-    newcomer_unlink(newcomer);
+    struct gtm_push *push = arg;
     if (evcon)
         admit(push, evcon);
     listener_switch(push);
@@ -154,16 +137,8 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
 {
     struct gtm_push *push = arg;
     struct bufferevent *bev = make_bev(push, base);
-    struct gtm_push_newcomer *newcomer = bev ? gtm_calloc(1, sizeof(*newcomer)) : NULL;
-    if (!newcomer)
-        return bev;
-    *newcomer = (struct gtm_push_newcomer){.push = push, .bev = bev, .next = push->newcomers};
-    push->newcomers = newcomer;
-    push->newcomers_count++;
-    listener_switch(push);
-    struct timeval now = {0};
-    if (event_base_once(base, -1, EV_TIMEOUT, on_made, newcomer, &now))
-        newcomer_unlink(newcomer);
+    if (bev && gtm_newcomers_add(&push->newcomers, base, bev) == GTM_OK)
+        listener_switch(push);
     return bev;
 }
 
@@ -218,6 +193,7 @@ int gtm_push__listen(struct gtm_push *push, struct gtm_error *err)
     int fd = open_socket(&push->d->node->push.listen, err);
     if (fd < 0)
         return err->code;
+    push->newcomers = (struct gtm_newcomers){.fn = on_made, .ctx = push};
     push->http = evhttp_new(base);
     push->sweep = gtm_timer_new(push->d->loop, on_sweep, push);
     push->ev =
@@ -251,7 +227,6 @@ void gtm_push__close(struct gtm_push *push)
     if (push->http)
         evhttp_free(push->http);
     push->http = NULL;
-    while (push->newcomers)
-        newcomer_unlink(push->newcomers);
+    gtm_newcomers_clear(&push->newcomers);
     gtm_timer_free(push->sweep);
 }
