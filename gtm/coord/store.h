@@ -32,6 +32,10 @@
 #define GTM_STORE_CHANGES_MAX 128u         /* in one commit; etcd's own limit */
 #define GTM_STORE_PENDING_MAX 1024u        /* commits that wait */
 
+/* Keys below "c" ("audit/", "blob/", "approval/") may be large or many: a store shared by many
+ * nodes does not mirror them; gtm_store_get, _list and _watch do not see them there. */
+#define GTM_STORE_MIRROR_FROM "c"
+
 struct gtm_store;
 struct gtm_store_watch;
 
@@ -60,6 +64,9 @@ struct gtm_store_change {
     const char *value; /* PUT: UTF-8 without NUL, by convention one JSON value */
     size_t value_len;
     int64_t expect; /* the revision that the key must have, or GTM_STORE_ANY or GTM_STORE_ABSENT */
+    bool leased;    /* PUT: goes when this node has been gone for its session's time. GTM_ESTATE
+                       (from the commit's result) while it has no session; the standalone store keeps
+                       such keys like any others */
 };
 
 struct gtm_store_result {
@@ -76,6 +83,16 @@ struct gtm_store_status {
 };
 
 typedef void gtm_store_done_fn(void *arg, const struct gtm_store_result *result);
+/* What gtm_store_fetch found, sorted by key; borrowed for the call. */
+struct gtm_store_fetched {
+    int code; /* 0, GTM_EUNREACHABLE, GTM_ETIMEOUT, GTM_ESTATE, … */
+    const struct gtm_store_entry *entries;
+    size_t count;
+    bool more;        /* the limit was reached */
+    int64_t revision; /* of the whole answer */
+    const struct gtm_error *err;
+};
+typedef void gtm_store_fetch_fn(void *arg, const struct gtm_store_fetched *fetched);
 typedef void gtm_store_watch_fn(void *arg, const struct gtm_store_entry *entry);
 /* Returns 0 to go on, anything else to stop. */
 typedef int gtm_store_visit_fn(void *arg, const struct gtm_store_entry *entry);
@@ -90,6 +107,8 @@ struct gtm_store_ops {
     struct gtm_store_watch *(*watch)(struct gtm_store *store, const char *prefix,
                                      gtm_store_watch_fn *cb, void *arg);
     void (*unwatch)(struct gtm_store *store, struct gtm_store_watch *watch);
+    int (*fetch)(struct gtm_store *store, const char *from, const char *to, size_t limit,
+                 gtm_store_fetch_fn *done, void *arg);
     void (*status)(const struct gtm_store *store, struct gtm_store_status *ret_status);
     void (*close)(struct gtm_store *store);
 };
@@ -124,6 +143,12 @@ struct gtm_store_watch *gtm_store_watch(struct gtm_store *store, const char *pre
                                         gtm_store_watch_fn *cb, void *arg);
 /* Also from a callback, its own too. NULL is fine. */
 void gtm_store_unwatch(struct gtm_store *store, struct gtm_store_watch *watch);
+
+/* Reads keys from <= key < to (to NULL: just `from`) where they are kept, also those that the node
+ * has no copy of in memory: GTM_STORE_REMOTE prefixes. At most limit (1..1,000) entries and 8 MiB;
+ * go on from the last key. done comes once, later, from the loop. Errors as in gtm_store_commit. */
+int gtm_store_fetch(struct gtm_store *store, const char *from, const char *to, size_t limit,
+                    gtm_store_fetch_fn *done, void *arg) GTM_MUST_CHECK;
 
 void gtm_store_status(const struct gtm_store *store, struct gtm_store_status *ret_status);
 

@@ -63,6 +63,24 @@ struct gtm_node_push {
     char *tls_cert, *tls_key; /* NULL = plain HTTP */
 };
 
+/* How etcd is reached. Paths and texts, or NULL. */
+struct gtm_node_etcd {
+    char **endpoints; /* "https://10.0.1.5:2379" */
+    size_t endpoints_count;
+    char *ca, *cert, *key;
+    char *user, *password_file;
+    unsigned session_ttl_s; /* default 5 */
+};
+
+/* The API over mutual TLS, for other nodes and for operators elsewhere. */
+struct gtm_node_api {
+    bool has_listen;
+    struct gtm_listen listen;
+    char *ca, *cert, *key;
+    char *advertise; /* what other nodes connect to, "HOST:PORT"; NULL: the address of listen, when
+                        it is one */
+};
+
 struct gtm_node {
     char *name, *region;
     unsigned roles;     /* bits of enum gtm_role; default dns, health, controller */
@@ -70,7 +88,11 @@ struct gtm_node {
     char *exec_dir;     /* or NULL */
     char *cluster_file; /* standalone: required without etcd; resolved against the node file's
                            folder */
-    bool has_etcd;      /* accepted; this build refuses to start with it, saying so */
+    bool has_etcd;
+    struct gtm_node_etcd etcd;
+    struct gtm_node_api api;
+    char *secret_key; /* path of a file with 64 hex digits: what is secret in etcd is encrypted with
+                         it; NULL = nothing secret is kept there */
     struct gtm_listen *dns_listen;
     size_t dns_listen_count;
     unsigned dns_threads; /* 0 = auto: one per core */

@@ -97,17 +97,17 @@ static inline void done(void *arg, const struct gtm_store_result *result)
 
 static inline struct gtm_store_change put(const char *key, const char *value, int64_t expect)
 {
-    return (struct gtm_store_change){GTM_STORE_PUT, key, value, strlen(value), expect};
+    return (struct gtm_store_change){GTM_STORE_PUT, key, value, strlen(value), expect, false};
 }
 
 static inline struct gtm_store_change del(const char *key, int64_t expect)
 {
-    return (struct gtm_store_change){GTM_STORE_DELETE, key, NULL, 0, expect};
+    return (struct gtm_store_change){GTM_STORE_DELETE, key, NULL, 0, expect, false};
 }
 
 static inline struct gtm_store_change check(const char *key, int64_t expect)
 {
-    return (struct gtm_store_change){GTM_STORE_CHECK, key, NULL, 0, expect};
+    return (struct gtm_store_change){GTM_STORE_CHECK, key, NULL, 0, expect, false};
 }
 
 /* Commits and runs the loop until it is done. */

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a node does with what it knows: DESIGN section 6's rules of conduct as one pure state table.
+ *
+ * | store  | leader                        | mode     | answers follow |
+ * |--------|-------------------------------|----------|----------------------------------------------|
+ * | fresh  | another's key stands          | FOLLOW   | verdicts in the store | | fresh  | own,
+ * session surely valid     | LEAD     | verdicts in the store, which this node writes| | fresh  |
+ * none for POLICY_LEADERLESS_MS | MERGE    | its own merge of the observations, unpublished| | away
+ * | (unknown)                     | ISOLATED | last verdicts; own checks may only remove    | |
+ * refused| (unknown)                     | HELD     | last verdicts |
+ *
+ * A leader that stopped writing though its key stands (its view/rev does not move while
+ * observations contradict it for POLICY_LEADERLESS_MS) counts as none: moving traffic never waits
+ * for an election.
+ */
+#ifndef POLICIES_ROLE_H
+#define POLICIES_ROLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define POLICY_LEADERLESS_MS 2000u
+
+enum policy_mode {
+    POLICY_MODE_START = 0, /* nothing known yet: as FOLLOW */
+    POLICY_MODE_FOLLOW,
+    POLICY_MODE_LEAD,
+    POLICY_MODE_MERGE,
+    POLICY_MODE_ISOLATED,
+    POLICY_MODE_HELD,
+    POLICY_MODE_COUNT
+};
+const char *policy_mode_word(enum policy_mode mode); /* "follow", … */
+
+struct policy_role_input {
+    uint64_t now_ms;         /* monotonic */
+    bool fresh, refused;     /* the store's link */
+    uint64_t away_since_ms;  /* when !fresh */
+    bool lead;               /* elected, and the session surely holds for the next act */
+    bool leader_stands;      /* a leader key is in the copy (also this node's) */
+    uint64_t leader_gone_ms; /* since when none is; when !leader_stands */
+    uint64_t unanswered_ms;  /* since when what this node's own merge says differs from the verdicts
+                                in force without a new view; 0 = it does not */
+};
+struct policy_role {
+    enum policy_mode mode;
+    uint64_t look_again_ms; /* monotonic; when time alone may change the mode; 0 = never */
+    const char *why;        /* a fixed text for people */
+};
+struct policy_role policy_role(enum policy_mode before, const struct policy_role_input *input);
+
+#endif
