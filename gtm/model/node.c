@@ -22,7 +22,6 @@ static const char *const role_words[] = {"dns", "health", "controller", "agent",
 static const char *const level_words[] = {"error", "warn", "info", "debug"};
 
 static const struct gtm_field role_item = {.type = GTM_T_ENUM, GTM_WORDS(role_words)};
-static const struct gtm_field url_item = {.type = GTM_T_FORM, .form = &gtm_form_url};
 static const struct gtm_field path_item = {
     .type = GTM_T_FORM, .size = sizeof(char *), .form = &gtm_form_path};
 
@@ -44,20 +43,6 @@ static const struct gtm_field agent_fields[] = {
     LIST("members", GTM_F_REQUIRED, member_item, 1, 64, "the databases of this host"),
 };
 static const struct gtm_table agent_table = {.title = "agent", GTM_FIELDS(agent_fields)};
-
-static const struct gtm_field ca_tls_fields[] = {
-    FORM("ca", GTM_F_REQUIRED, gtm_form_path, "the certificates that are trusted"),
-    FORM("cert", GTM_F_REQUIRED, gtm_form_path, "the own certificate"),
-    FORM("key", GTM_F_REQUIRED, gtm_form_path, "its key"),
-};
-static const struct gtm_table ca_tls_table = {.title = "tls", GTM_FIELDS(ca_tls_fields)};
-static const struct gtm_field etcd_fields[] = {
-    LIST("endpoints", GTM_F_REQUIRED | GTM_F_SINGLE, url_item, 1, 16, "addresses of the members"),
-    OBJECT("tls", 0, ca_tls_table, "mutual TLS to etcd"),
-    TEXT("user", 0, 128, "the etcd user"),
-    {.key = "password", .doc = "the file with its password", .type = GTM_T_SECRET},
-};
-static const struct gtm_table etcd_table = {.title = "etcd", GTM_FIELDS(etcd_fields)};
 
 static const struct gtm_field push_tls_fields[] = {
     NODE_TEXT("cert", GTM_F_REQUIRED, push.tls_cert, gtm_form_path, NULL, "the certificate"),
@@ -85,14 +70,6 @@ static const struct gtm_field geo_fields[] = {
      .max = GTM_GEO_DBS_MAX},
 };
 static const struct gtm_table geo_table = {.title = "geo", GTM_FIELDS(geo_fields)};
-
-static const struct gtm_field api_fields[] = {
-    NODE_TEXT("socket", 0, api_socket, gtm_form_path, "/run/gtm/gtmd.sock",
-              "the unix socket of the API"),
-    {.key = "listen", .doc = "where the API listens with mutual TLS", .type = GTM_T_LISTEN},
-    OBJECT("tls", 0, ca_tls_table, "its certificates"),
-};
-static const struct gtm_table api_table = {.title = "api", GTM_FIELDS(api_fields)};
 
 static const struct gtm_field metrics_fields[] = {
     {.key = "listen",
@@ -127,12 +104,18 @@ static const struct gtm_field node_fields[] = {
     {.key = "etcd",
      .doc = "how to reach etcd; without it the node is standalone",
      .type = GTM_T_OBJECT,
+     GTM_INLINE,
      .has_offset = offsetof(struct gtm_node, has_etcd),
-     .table = &etcd_table},
+     .table = &gtm_node_etcd_table},
+    {.key = "secret_key",
+     .doc = "a file with 64 hex digits, the same on every node: what is secret in etcd is "
+            "encrypted with it; without it the node keeps and reads nothing secret there",
+     .type = GTM_T_SECRET,
+     GTM_AT(struct gtm_node, secret_key)},
     SECTION("dns", GTM_F_DEFAULTS, gtm_node_dns_table, "where and how DNS is answered"),
     SECTION("push", 0, push_table, "where heartbeats of push monitors come in"),
     SECTION("geo", 0, geo_table, "where clients are"),
-    SECTION("api", GTM_F_DEFAULTS, api_table, "where operators reach it"),
+    SECTION("api", GTM_F_DEFAULTS, gtm_node_api_table, "where operators reach it"),
     SECTION("metrics", 0, metrics_table, "figures for Prometheus"),
     SECTION("log", GTM_F_DEFAULTS, log_table, "what is logged"),
 };
@@ -193,23 +176,20 @@ static void resolve_paths(struct gtm_parse *p, struct gtm_node *node)
         p->nomem = true;
         return;
     }
-    char **paths[] = {&node->data_dir,          &node->exec_dir,      &node->cluster_file,
-                      &node->api_socket,        &node->dns.tls_cert,  &node->dns.tls_key,
-                      &node->dns.cookie_secret, &node->push.tls_cert, &node->push.tls_key};
+    char **paths[] = {&node->data_dir,           &node->exec_dir,
+                      &node->cluster_file,       &node->api_socket,
+                      &node->dns.tls_cert,       &node->dns.tls_key,
+                      &node->dns.cookie_secret,  &node->push.tls_cert,
+                      &node->push.tls_key,       &node->etcd.ca,
+                      &node->etcd.cert,          &node->etcd.key,
+                      &node->etcd.password_file, &node->api.ca,
+                      &node->api.cert,           &node->api.key,
+                      &node->secret_key};
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
         gtm_config_resolve(p, dir, paths[i]);
     for (size_t i = 0; i < node->geo_databases_count; i++)
         gtm_config_resolve(p, dir, &node->geo_databases[i]);
     gtm_free(dir);
-}
-
-static struct gtm_srcpos place(const struct gtm_yaml_node *root, const char *section,
-                               const char *key)
-{
-    const struct gtm_yaml_node *parent = gtm_yaml_get(root, section);
-    const struct gtm_yaml_node *n = key ? gtm_yaml_get(parent, key) : parent;
-    n = n ? n : root;
-    return (struct gtm_srcpos){n->line, n->col};
 }
 
 static void note_later(struct gtm_parse *p, const struct gtm_yaml_node *root, const char *section,
@@ -236,38 +216,41 @@ static void check_listen(struct gtm_parse *p, const struct gtm_yaml_node *root,
 {
     const struct gtm_node_dns *dns = &node->dns;
     for (size_t i = 0; i < node->dns_listen_count; i++)
-        check_twice(p, place(root, "dns", "listen"), node->dns_listen, node->dns_listen_count,
-                    &node->dns_listen[i]);
+        check_twice(p, gtm_node_place(root, "dns", "listen"), node->dns_listen,
+                    node->dns_listen_count, &node->dns_listen[i]);
     for (size_t i = 0; i < dns->tls_listen_count; i++) { /* so there is a section */
-        struct gtm_srcpos tls = place(gtm_yaml_get(root, "dns"), "tls", "listen");
+        struct gtm_srcpos tls = gtm_node_place(gtm_yaml_get(root, "dns"), "tls", "listen");
         check_twice(p, tls, dns->tls_listen, dns->tls_listen_count, &dns->tls_listen[i]);
         check_twice(p, tls, node->dns_listen, node->dns_listen_count, &dns->tls_listen[i]);
     }
+    const struct gtm_listen *metrics = &node->metrics_listen;
     if (node->push.has_listen && node->has_metrics)
-        check_twice(p, place(root, "push", "listen"), &node->metrics_listen, 1, &node->push.listen);
+        check_twice(p, gtm_node_place(root, "push", "listen"), metrics, 1, &node->push.listen);
+    if (node->api.has_listen && node->has_metrics)
+        check_twice(p, gtm_node_place(root, "api", "listen"), metrics, 1, &node->api.listen);
+    if (node->api.has_listen && node->push.has_listen)
+        check_twice(p, gtm_node_place(root, "api", "listen"), &node->push.listen, 1,
+                    &node->api.listen);
 }
 
 static void check_node(struct gtm_parse *p, const struct gtm_yaml_node *root, struct gtm_node *node)
 {
     struct sockaddr_un un;
     if (!node->has_etcd && !gtm_yaml_get(root, "cluster_file"))
-        gtm_parse_error_at(p, place(root, "node", NULL),
+        gtm_parse_error_at(p, gtm_node_place(root, "node", NULL),
                            "a node without 'etcd' is standalone and needs 'cluster_file'");
     if (node->has_etcd && node->cluster_file)
-        gtm_parse_warn_at(p, place(root, "cluster_file", NULL),
+        gtm_parse_warn_at(p, gtm_node_place(root, "cluster_file", NULL),
                           "'cluster_file' is not used: the intent comes from etcd");
     if (node->api_socket && strlen(node->api_socket) >= sizeof(un.sun_path))
-        gtm_parse_error_at(p, place(root, "api", "socket"),
+        gtm_parse_error_at(p, gtm_node_place(root, "api", "socket"),
                            "the path of a unix socket has at most %zu bytes; this one has %zu",
                            sizeof(un.sun_path) - 1, strlen(node->api_socket));
     if (node->roles & GTM_ROLE_AGENT && !gtm_yaml_get(root, "agent"))
-        gtm_parse_error_at(p, place(root, "roles", NULL),
+        gtm_parse_error_at(p, gtm_node_place(root, "roles", NULL),
                            "the role agent needs the section 'agent'");
-    const struct gtm_yaml_node *api = gtm_yaml_get(root, "api");
-    if (gtm_yaml_get(api, "listen") && !gtm_yaml_get(api, "tls"))
-        gtm_parse_error_at(p, place(root, "api", "listen"),
-                           "the API listens with mutual TLS only: give 'tls'");
     check_listen(p, root, node);
+    gtm_node_check_cluster(p, root, node);
     note_later(p, root, "agent", NULL);
     note_later(p, root, "api", "listen");
 }

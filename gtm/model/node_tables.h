@@ -23,5 +23,14 @@
 
 /* The section `dns`; its object is struct gtm_node. */
 extern const struct gtm_table gtm_node_dns_table;
+/* The sections `etcd` and `api`; likewise. */
+extern const struct gtm_table gtm_node_etcd_table, gtm_node_api_table;
+
+/* Where a section or a key of it stands; the file's start when it does not. key may be NULL. */
+struct gtm_srcpos gtm_node_place(const struct gtm_yaml_node *root, const char *section,
+                                 const char *key);
+/* What is wrong between the keys of `etcd` and `api`. */
+void gtm_node_check_cluster(struct gtm_parse *p, const struct gtm_yaml_node *root,
+                            const struct gtm_node *node);
 
 #endif

@@ -168,6 +168,54 @@ int gtm_listen_parse(const char *text, struct gtm_listen *ret_listen, struct gtm
     return GTM_OK;
 }
 
+/* --- connecting --- */
+
+static bool host_ok(const char *host, size_t len)
+{
+    struct gtm_network address;
+    char text[INET6_ADDRSTRLEN];
+    if (len == 0 || len > 253)
+        return false;
+    if (host[0] == '[') {
+        if (len < 4 || host[len - 1] != ']' || len - 2 >= sizeof(text))
+            return false;
+        memcpy(text, host + 1, len - 2);
+        text[len - 2] = '\0';
+        return read_address(text, &address) && address.family == 6;
+    }
+    for (size_t i = 0; i < len; i++) {
+        char c = host[i], low = (char)(c | 32);
+        bool inside = (c == '-' || c == '.') && i > 0 && i + 1 < len;
+        if (!(low >= 'a' && low <= 'z') && !(c >= '0' && c <= '9') && !inside)
+            return false;
+    }
+    return true;
+}
+
+bool gtm_host_port_ok(const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
+    if (digits == 0 || digits > 5 || colon[1 + digits] || !host_ok(text, (size_t)(colon - text)))
+        return false;
+    unsigned long port = strtoul(colon + 1, NULL, 10);
+    return port > 0 && port <= 65535;
+}
+
+static int parse_host_port(const char *text, void *out, struct gtm_error *err)
+{
+    (void)out;
+    (void)err;
+    return gtm_host_port_ok(text) ? GTM_OK : GTM_EINVAL;
+}
+
+const struct gtm_form gtm_form_host_port = {
+    .what = "HOST:PORT, such as gtm1.example.com:8443 or [2001:db8::1]:8443",
+    .pattern = "^[\\[\\]A-Za-z0-9.:-]{1,255}:[0-9]{1,5}$",
+    .heap = true,
+    .parse = parse_host_port,
+};
+
 /* --- secrets --- */
 
 static const struct gtm_field secret_fields[] = {

@@ -24,6 +24,7 @@ extern const struct gtm_form gtm_form_alias;       /* heap; a name of the zones 
 extern const struct gtm_form gtm_form_key_name;    /* heap; lower case, no final dot */
 extern const struct gtm_form gtm_form_pointer;     /* heap; a JSON pointer, RFC 6901 */
 extern const struct gtm_form gtm_form_host;        /* heap; host[:port] of a Host header */
+extern const struct gtm_form gtm_form_host_port;   /* heap; who to connect to */
 extern const struct gtm_form gtm_form_http_path;   /* heap */
 extern const struct gtm_form gtm_form_url;         /* heap; http or https */
 extern const struct gtm_form gtm_form_cron;        /* heap; five fields */
@@ -43,6 +44,8 @@ struct gtm_listen_raw {
 };
 /* "127.0.0.1:53" or "[::]:53"; 0 or GTM_EINVAL with err->text. */
 int gtm_listen_parse(const char *text, struct gtm_listen *ret_listen, struct gtm_error *err);
+/* "HOST:PORT" or "[ADDRESS]:PORT", with a port of 1 to 65535. */
+bool gtm_host_port_ok(const char *text);
 void gtm_listen_make(const struct gtm_listen_raw *raw, struct gtm_listen *ret_listen);
 
 /* "800ms", "1s", "5m", "1h", "30d" → milliseconds; 0 or GTM_EINVAL. */

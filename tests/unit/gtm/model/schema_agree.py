@@ -29,7 +29,7 @@ BEYOND = re.compile("|".join([
     r"wants a network", r"is not a (minute|hour|day|month)", r"is not an address", r"IPv6 addresses, and only they",
     r"the port in", r"wants a date", r"wants a time", r"wants a weekly", r"wants five cron", r"wants a time zone",
     r"ends on", r"a pair needs", r"'max' is .* less than", r"GET, HEAD, OPTIONS or POST", r"must not hold a password",
-    r"mutual TLS only", r"more than 253", r"a domain name has", r"a DNS name has", r"nests deeper", r"would take everybody", r"a secret",
+    r"mutual TLS only", r"(API over TCP|is reached): give .listen", r"mixes http", r"not .\[[0-9.]+\]:", r"more than 253", r"a domain name has", r"a DNS name has", r"nests deeper", r"would take everybody", r"a secret",
     r"share.*, not '[0-9.]*%'", r"is [0-9.]+%, which is not in the range", r"at most \d+ bytes", r"can be reached", r"a record type such as",
 ]))
 

@@ -158,6 +158,54 @@ static void test_no_geography(void **state)
     gtm_node_free(NULL);
 }
 
+static void test_cluster_values(void **state)
+{
+    struct gtm_node *n = accepted("node: {name: n1, region: here}\n"
+                                  "etcd:\n"
+                                  "  endpoints: [\"https://10.0.1.5:2379\", \"https://e2:2379\"]\n"
+                                  "  tls: {ca: a.pem, cert: /b, key: c}\n"
+                                  "  user: gtm\n"
+                                  "  password: {file: pw}\n"
+                                  "  session_ttl: 10s\n"
+                                  "api:\n"
+                                  "  listen: \"0.0.0.0:8443\"\n"
+                                  "  advertise: gtm1.example.com:9443\n"
+                                  "  tls: {ca: ca.pem, cert: node.pem, key: /node.key}\n"
+                                  "secret_key: {file: cluster.key}\n");
+    assert_int_equal(n->etcd.endpoints_count, 2);
+    assert_string_equal(n->etcd.endpoints[0], "https://10.0.1.5:2379");
+    assert_string_equal(n->etcd.endpoints[1], "https://e2:2379");
+    assert_string_equal(n->etcd.ca, "/etc/gtm/a.pem");
+    assert_string_equal(n->etcd.cert, "/b");
+    assert_string_equal(n->etcd.key, "/etc/gtm/c");
+    assert_string_equal(n->etcd.user, "gtm");
+    assert_string_equal(n->etcd.password_file, "/etc/gtm/pw");
+    assert_int_equal(n->etcd.session_ttl_s, 10);
+    assert_true(n->api.has_listen);
+    assert_string_equal(n->api.listen.text, "0.0.0.0:8443");
+    assert_string_equal(n->api.advertise, "gtm1.example.com:9443");
+    assert_string_equal(n->api.ca, "/etc/gtm/ca.pem");
+    assert_string_equal(n->api.cert, "/etc/gtm/node.pem");
+    assert_string_equal(n->api.key, "/node.key");
+    assert_string_equal(n->secret_key, "/etc/gtm/cluster.key");
+    gtm_node_free(n);
+}
+
+static void test_cluster_defaults(void **state)
+{
+    struct gtm_node *n = accepted("node: {name: n1, region: here}\n"
+                                  "etcd: {endpoints: \"http://127.0.0.1:2379\"}\n");
+    assert_true(n->has_etcd);
+    assert_int_equal(n->etcd.endpoints_count, 1);
+    assert_int_equal(n->etcd.session_ttl_s, 5);
+    assert_null(n->etcd.ca);
+    assert_null(n->etcd.user);
+    assert_false(n->api.has_listen);
+    assert_null(n->api.advertise);
+    assert_null(n->secret_key);
+    gtm_node_free(n);
+}
+
 static void test_notes(void **state)
 {
     const char *text = "node: {name: n1, region: here}\ncluster_file: /c\n"
@@ -183,10 +231,11 @@ static void test_load_of_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_dns_defaults),    cmocka_unit_test(test_dns_values),
-        cmocka_unit_test(test_no_geography),    cmocka_unit_test(test_notes),
-        cmocka_unit_test(test_load_of_nothing),
+        cmocka_unit_test(test_defaults),         cmocka_unit_test(test_values),
+        cmocka_unit_test(test_dns_defaults),     cmocka_unit_test(test_dns_values),
+        cmocka_unit_test(test_no_geography),     cmocka_unit_test(test_notes),
+        cmocka_unit_test(test_load_of_nothing),  cmocka_unit_test(test_cluster_values),
+        cmocka_unit_test(test_cluster_defaults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
