@@ -18,12 +18,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define POLICY_VANTAGE_REGIONS_MAX 64u
+#define POLICY_VANTAGE_REGIONS_MAX 512u /* no less than GTM_REGIONS_MAX */
 #define POLICY_QUORUM_TEXT         200u
 
 enum policy_quorum_kind { POLICY_QUORUM_MAJORITY = 0, POLICY_QUORUM_ANY, POLICY_QUORUM_ALL };
 /* How many of `regions` configured vantage regions must agree that something is down. `any`: one;
- * for coming up again the majority always. */
+ * for coming up again, and for every other word, the majority always. Never 0. */
 unsigned policy_quorum_needed(enum policy_quorum_kind kind, unsigned regions,
                               enum gtm_health health);
 
@@ -41,12 +41,17 @@ struct policy_quorum {
     enum gtm_health health;
     bool content; /* most regions that say down say so for content */
     enum policy_quorum_state state;
-    unsigned regions, up, down, silent, needed; /* of the configured regions */
+    unsigned regions, up, down, silent; /* of the configured regions */
+    unsigned needed; /* agreed: for `health`; else the votes without which it is stale (`any`: the
+                        majority, so that one region alone never calls something up) */
 };
+/* `regions` above POLICY_VANTAGE_REGIONS_MAX counts as that. When enough say down, down is what is
+ * believed, also where (`any`) enough say up. Degraded, in a vote and before, counts as up. */
 struct policy_quorum policy_quorum(const struct policy_vote *votes, size_t count, unsigned regions,
                                    enum policy_quorum_kind kind, enum gtm_health before);
 /* "down: 2 of 3 regions (needs 2): eu-west refused (connection refused), ap-south timeout; up:
- * us-east". region_names by index. Returns out. */
+ * us-east". region_names by index. A vantage is named where its region has several that vote. Well
+ * formed UTF-8 when the names and evidences are; cut with "…". Returns out. */
 const char *policy_quorum_text(const struct policy_quorum *result, const struct policy_vote *votes,
                                size_t count, const char *const *region_names,
                                char out[POLICY_QUORUM_TEXT]);

@@ -2,17 +2,19 @@
  *
  * What a node does with what it knows: DESIGN section 6's rules of conduct as one pure state table.
  *
- * | store  | leader                        | mode     | answers follow |
- * |--------|-------------------------------|----------|----------------------------------------------|
- * | fresh  | another's key stands          | FOLLOW   | verdicts in the store | | fresh  | own,
- * session surely valid     | LEAD     | verdicts in the store, which this node writes| | fresh  |
- * none for POLICY_LEADERLESS_MS | MERGE    | its own merge of the observations, unpublished| | away
- * | (unknown)                     | ISOLATED | last verdicts; own checks may only remove    | |
- * refused| (unknown)                     | HELD     | last verdicts |
+ *     store    leader                          mode      answers follow
+ *     fresh    another's key stands            FOLLOW    verdicts in the store
+ *     fresh    own, session surely valid       LEAD      verdicts in the store, written by this
+ *                                                        node
+ *     fresh    none for POLICY_LEADERLESS_MS   MERGE     its own merge of the observations,
+ *                                                        unpublished
+ *     away     (unknown)                       ISOLATED  last verdicts; own checks may only remove
+ *     refused  (unknown)                       HELD      last verdicts
  *
  * A leader that stopped writing though its key stands (its view/rev does not move while
  * observations contradict it for POLICY_LEADERLESS_MS) counts as none: moving traffic never waits
- * for an election.
+ * for an election. Who merges goes on until a leader acts: it never falls back to verdicts that
+ * its users left already, neither when a leader comes and goes nor before a new one has written.
  */
 #ifndef POLICIES_ROLE_H
 #define POLICIES_ROLE_H
@@ -22,16 +24,16 @@
 
 #define POLICY_LEADERLESS_MS 2000u
 
-enum policy_mode {
-    POLICY_MODE_START = 0, /* nothing known yet: as FOLLOW */
-    POLICY_MODE_FOLLOW,
-    POLICY_MODE_LEAD,
-    POLICY_MODE_MERGE,
-    POLICY_MODE_ISOLATED,
-    POLICY_MODE_HELD,
-    POLICY_MODE_COUNT
+enum policy_role_mode {
+    POLICY_ROLE_START = 0, /* nothing known yet: as FOLLOW */
+    POLICY_ROLE_FOLLOW,
+    POLICY_ROLE_LEAD,
+    POLICY_ROLE_MERGE,
+    POLICY_ROLE_ISOLATED,
+    POLICY_ROLE_HELD,
+    POLICY_ROLE_COUNT
 };
-const char *policy_mode_word(enum policy_mode mode); /* "follow", … */
+const char *policy_role_word(enum policy_role_mode mode); /* "follow", … */
 
 struct policy_role_input {
     uint64_t now_ms;         /* monotonic */
@@ -39,15 +41,19 @@ struct policy_role_input {
     uint64_t away_since_ms;  /* when !fresh */
     bool lead;               /* elected, and the session surely holds for the next act */
     bool leader_stands;      /* a leader key is in the copy (also this node's) */
+    bool leader_silent;      /* it has written no view since its election: view/rev has a lower
+                                fence than its key; when leader_stands */
     uint64_t leader_gone_ms; /* since when none is; when !leader_stands */
     uint64_t unanswered_ms;  /* since when what this node's own merge says differs from the verdicts
-                                in force without a new view; 0 = it does not */
+                                in the store without a new view; 0 = it does not */
 };
 struct policy_role {
-    enum policy_mode mode;
+    enum policy_role_mode mode;
     uint64_t look_again_ms; /* monotonic; when time alone may change the mode; 0 = never */
     const char *why;        /* a fixed text for people */
 };
-struct policy_role policy_role(enum policy_mode before, const struct policy_role_input *input);
+/* The only memory is `before`. An away store counts as ISOLATED at once, but for the first
+ * POLICY_LEADERLESS_MS after a start. */
+struct policy_role policy_role(enum policy_role_mode before, const struct policy_role_input *input);
 
 #endif

@@ -45,7 +45,7 @@ int gtm_cluster_start(struct gtmd *d);
 void gtm_cluster_stop(struct gtm_cluster *cluster);
 void gtm_cluster_free(struct gtm_cluster *cluster);
 
-enum policy_mode gtm_cluster_mode(const struct gtm_cluster *cluster);
+enum policy_role_mode gtm_cluster_mode(const struct gtm_cluster *cluster);
 const char *gtm_cluster_why(const struct gtm_cluster *cluster); /* the mode */
 int64_t gtm_cluster_mode_since_ms(const struct gtm_cluster *cluster);
 /* The newest view/rev and intent revision in the copy, and those that are served. */
