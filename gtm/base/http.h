@@ -31,6 +31,9 @@ struct gtm_http_request;
 /* Paths of PEM files, or NULL. ca NULL = the system's. */
 struct gtm_http_tls {
     const char *ca, *cert, *key;
+    const char *uri; /* the identity that the server's certificate must have, such as
+                        "gtm:node/us-east/a" (gtm/base/tls.h), instead of the host's name; NULL =
+                        the host's name counts */
 };
 
 struct gtm_http_opts {
