@@ -52,12 +52,12 @@ void etcdc__keys_free(struct etcdc__keys *keys)
 }
 
 /* NULL: out of memory. */
-static const char *as_text(const struct etcdc__keys *keys, struct etcdc_buf key)
+static const char *as_text(struct etcdc__keys *keys, struct etcdc_buf key)
 {
-    struct gtm_buf *text = &((struct etcdc__keys *)keys)->text; /* scratch */
+    struct gtm_buf *text = &keys->text;
     const char *p = key.p;
     gtm_buf_clear(text);
-    gtm_buf_adds(text, "");
+    gtm_buf_adds(text, ""); /* so that an empty key has a text */
     for (size_t i = 0; i < key.n; i++) {
         if (p[i] == '\0' || p[i] == ESCAPE) {
             gtm_buf_addc(text, ESCAPE);
@@ -66,7 +66,7 @@ static const char *as_text(const struct etcdc__keys *keys, struct etcdc_buf key)
             gtm_buf_addc(text, p[i]);
         }
     }
-    return text->failed ? NULL : text->len ? text->data : "";
+    return text->failed ? NULL : text->data;
 }
 
 static bool as_key(struct etcdc__keys *keys, const char *text)
@@ -81,7 +81,7 @@ static bool as_key(struct etcdc__keys *keys, const char *text)
     return !keys->key.failed;
 }
 
-static struct entry *find(const struct etcdc__keys *keys, struct etcdc_buf key)
+static struct entry *find(struct etcdc__keys *keys, struct etcdc_buf key)
 {
     const char *text = as_text(keys, key);
     return text ? gtm_map_get(keys->map, text) : NULL;
@@ -108,7 +108,7 @@ int etcdc__keys_put(struct etcdc__keys *keys, struct etcdc_buf key, int64_t mod_
     return ETCDC_OK;
 }
 
-int64_t etcdc__keys_get(const struct etcdc__keys *keys, struct etcdc_buf key)
+int64_t etcdc__keys_get(struct etcdc__keys *keys, struct etcdc_buf key)
 {
     const struct entry *entry = find(keys, key);
     return entry ? entry->mod_revision : 0;

@@ -16,7 +16,7 @@ void etcdc__keys_free(struct etcdc__keys *keys);       /* NULL is fine */
 int etcdc__keys_put(struct etcdc__keys *keys, struct etcdc_buf key,
                     int64_t mod_revision) GTM_MUST_CHECK;
 /* 0: not there. Does not mark. */
-int64_t etcdc__keys_get(const struct etcdc__keys *keys, struct etcdc_buf key);
+int64_t etcdc__keys_get(struct etcdc__keys *keys, struct etcdc_buf key);
 void etcdc__keys_remove(struct etcdc__keys *keys, struct etcdc_buf key);
 size_t etcdc__keys_count(const struct etcdc__keys *keys);
 
