@@ -31,6 +31,13 @@ struct etcdc__endpoint {
     char error[160];
 };
 
+/* Something that was closed while its calls or its thread were still under way. etcdc_free drops
+ * all calls, then calls etcdc__leftovers_drop, then frees the rest. */
+struct etcdc__leftover {
+    struct etcdc__leftover *next, **prev;
+    void (*drop)(struct etcdc__leftover *leftover); /* frees it; no call of it is left */
+};
+
 struct etcdc {
     struct gtm_loop *loop;
     const struct gtm_clock *clock;
@@ -50,7 +57,13 @@ struct etcdc {
     struct etcdc__call *calls;
     size_t calls_count;
     struct etcdc_counters counters;
+    struct etcdc__leftover *leftovers;
 };
+
+void etcdc__leftover_add(struct etcdc *client, struct etcdc__leftover *leftover,
+                         void (*drop)(struct etcdc__leftover *leftover));
+void etcdc__leftover_remove(struct etcdc__leftover *leftover); /* twice is fine */
+void etcdc__leftovers_drop(struct etcdc *client);
 
 /* --- a second client --- */
 
