@@ -12,7 +12,7 @@ void *gtm_config_parse(const struct gtm_config_kind *kind, const char *path, con
 {
     struct gtm_config_text whole = {.text = text, .len = len};
     size_t first = diags->count, errors = diags->errors;
-    struct gtm_parse p = {.file = path, .diags = diags};
+    struct gtm_parse p = {.file = path, .diags = diags, .local_dir = kind->local_dir};
     struct gtm_yaml *yaml = gtm_yaml_parse(path, text, len, diags, &whole.root);
     void *built = NULL;
     if (yaml && whole.root)

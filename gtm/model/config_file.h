@@ -22,6 +22,7 @@ struct gtm_config_kind {
      * p->nomem set. */
     void *(*build)(struct gtm_parse *p, const struct gtm_config_text *text);
     void (*discard)(void *built); /* takes NULL too */
+    const char *local_dir;        /* goes to struct gtm_parse */
 };
 
 /* What was built, or NULL when there is any error; diags then holds all of them, by their place. */

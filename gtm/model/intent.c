@@ -10,8 +10,8 @@
 #include "gtm/model/config_file.h"
 #include "gtm/model/intent_later.h"
 #include "gtm/model/intent_tables.h"
+#include "gtm/model/manifest.h"
 
-#include <openssl/evp.h>
 #include <string.h>
 
 bool gtm_monitor_kind_active(enum gtm_monitor_kind kind)
@@ -59,17 +59,6 @@ void gtm_intent_unref(struct gtm_intent *intent)
 
 /* --- parsing --- */
 
-static bool hash_text(const char *text, size_t len, char ret_hex[65])
-{
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned bytes = 0;
-    if (!EVP_Digest(text, len, digest, &bytes, EVP_sha256(), NULL) || bytes != 32)
-        return false;
-    for (unsigned i = 0; i < bytes; i++)
-        snprintf(ret_hex + 2 * i, 3, "%02x", digest[i]);
-    return true;
-}
-
 static struct gtm_intent *new_intent(const char *path, const char *text, size_t len)
 {
     struct gtm_intent *intent = gtm_calloc(1, sizeof(*intent));
@@ -81,7 +70,7 @@ static struct gtm_intent *new_intent(const char *path, const char *text, size_t 
     if (intent->later)
         intent->later->kept = gtm_json_object();
     if (intent->path && intent->later && intent->later->kept &&
-        hash_text(text, len, intent->sha256))
+        gtm_sha256_hex(text, len, intent->sha256))
         return intent;
     gtm_intent_unref(intent);
     return NULL;
@@ -135,7 +124,7 @@ static void discard(void *intent)
     gtm_intent_unref(intent);
 }
 
-static const struct gtm_config_kind file_kind = {GTM_YAML_MAX_BYTES, build, discard};
+static const struct gtm_config_kind file_kind = {GTM_YAML_MAX_BYTES, build, discard, NULL};
 
 struct gtm_intent *gtm_intent_parse(const char *path, const char *text, size_t len,
                                     struct gtm_diags *diags)
@@ -146,6 +135,14 @@ struct gtm_intent *gtm_intent_parse(const char *path, const char *text, size_t l
 struct gtm_intent *gtm_intent_load(const char *path, struct gtm_diags *diags)
 {
     return gtm_config_load(&file_kind, path, diags);
+}
+
+struct gtm_intent *gtm_intent_load_at(const char *path, const char *local_dir,
+                                      struct gtm_diags *diags)
+{
+    struct gtm_config_kind kind = file_kind;
+    kind.local_dir = local_dir;
+    return gtm_config_load(&kind, path, diags);
 }
 
 /* --- names --- */

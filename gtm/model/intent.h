@@ -345,6 +345,10 @@ struct gtm_intent {
  * (and warnings in either case). May block and take long: worker threads only. Returns one
  * reference. */
 struct gtm_intent *gtm_intent_load(const char *path, struct gtm_diags *diags);
+/* The same for an intent that came from the cluster: secrets and certificates, which never travel,
+ * are relative to local_dir (the node file's folder); zone files and tables to the file's own. */
+struct gtm_intent *gtm_intent_load_at(const char *path, const char *local_dir,
+                                      struct gtm_diags *diags);
 /* The same from memory; `path` is only for messages and relative paths. Used by the fuzzer and the
  * API. */
 struct gtm_intent *gtm_intent_parse(const char *path, const char *text, size_t len,

@@ -208,15 +208,16 @@ static void check_zones(struct gtm_parse *p, struct gtm_intent *intent)
 void gtm_intent_resolve_paths(struct gtm_parse *p, struct gtm_intent *intent)
 {
     char *dir = gtm_fs_dirname(p->file);
+    const char *local = p->local_dir ? p->local_dir : dir;
     p->nomem |= dir == NULL;
     for (size_t i = 0; i < intent->keys_count && !p->nomem; i++)
-        gtm_config_resolve(p, dir, &intent->keys[i].secret_file);
+        gtm_config_resolve(p, local, &intent->keys[i].secret_file);
     for (size_t i = 0; i < intent->monitors_count && !p->nomem; i++) {
         struct gtm_monitor *m = &intent->monitors[i];
-        gtm_config_resolve(p, dir, &m->tls_ca);
-        gtm_config_resolve(p, dir, &m->tls_cert);
-        gtm_config_resolve(p, dir, &m->tls_key);
-        gtm_config_resolve(p, dir, &m->push_token);
+        gtm_config_resolve(p, local, &m->tls_ca);
+        gtm_config_resolve(p, local, &m->tls_cert);
+        gtm_config_resolve(p, local, &m->tls_key);
+        gtm_config_resolve(p, local, &m->push_token);
     }
     for (size_t i = 0; i < intent->policies_count && !p->nomem; i++)
         gtm_config_resolve(p, dir, &intent->policies[i].latency_file);

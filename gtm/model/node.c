@@ -297,7 +297,7 @@ static void discard(void *node)
     gtm_node_free(node);
 }
 
-static const struct gtm_config_kind file_kind = {NODE_BYTES_MAX, build, discard};
+static const struct gtm_config_kind file_kind = {NODE_BYTES_MAX, build, discard, NULL};
 
 struct gtm_node *gtm_node_parse(const char *path, const char *text, size_t len,
                                 struct gtm_diags *diags)

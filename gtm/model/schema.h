@@ -139,6 +139,8 @@ struct gtm_pending_ref {
 struct gtm_parse {
     const char *file;
     struct gtm_diags *diags;
+    const char *local_dir; /* what files that stay on this node (secrets, certificates) are relative
+                              to; NULL: the folder of `file`, like all others */
     struct gtm_json *keep; /* an object that receives GTM_F_KEEP members; borrowed, or NULL */
     size_t skipped;        /* values the reader refused */
     bool nomem;            /* sticky; the caller reports it once */
