@@ -221,8 +221,8 @@ static void add_inactive(struct inactive_list *list, const char *kind, const cha
 
 static void add_sections(struct inactive_list *list, const struct gtm_yaml_node *root)
 {
-    static const char *const sections[] = {"groups",  "rules",     "plans",  "drills",
-                                           "signals", "calendars", "fleets", "alerts"};
+    static const char *const sections[] = {"groups",    "plans",  "drills", "signals",
+                                           "calendars", "fleets", "alerts"};
     for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
         const struct gtm_yaml_node *section = gtm_yaml_get(root, sections[i]);
         const struct gtm_yaml_node *n =

@@ -311,6 +311,31 @@ struct gtm_zone_conf {
     struct gtm_srcpos pos;
 };
 
+/* A safety rule: what an order must leave behind. */
+enum gtm_rule_kind {
+    GTM_RULE_ANSWERS_LEFT = 0, /* endpoints that every answer can still draw on: at least min */
+    GTM_RULE_REGIONS_OUT,      /* regions without users at a time: at most max */
+    GTM_RULE_CAPACITY_LEFT,    /* room for the present users of every pool: at least min times */
+    GTM_RULE_GATE,             /* a switch must stand at `allow` */
+    GTM_RULE_COOLDOWN,         /* between two orders that take out different regions: at least
+                                  time_ms */
+    GTM_RULE_KIND_COUNT
+};
+extern const char *const gtm_rule_kind_words[GTM_RULE_KIND_COUNT]; /* "answers_left", … */
+enum gtm_rule_when { GTM_RULE_ALWAYS = 0, GTM_RULE_PLANNED };
+enum gtm_switch { GTM_SWITCH_OFF = 0, GTM_SWITCH_ON };
+extern const char *const gtm_switch_words[2]; /* "off", "on" */
+struct gtm_rule {
+    char *name;
+    enum gtm_rule_kind kind;
+    double min, max;
+    enum gtm_rule_when when; /* planned: only warns about a region whose verdict is down */
+    char *switch_name;       /* gate */
+    enum gtm_switch allow;
+    uint64_t time_ms; /* cooldown */
+    struct gtm_srcpos pos;
+};
+
 /* A kind in the file whose engine does not exist in this build. */
 struct gtm_inactive {
     const char *kind; /* "groups", "monitor kind icmp", … ; owned by the intent */
@@ -333,6 +358,8 @@ struct gtm_intent {
     size_t keys_count;
     unsigned *vantages; /* regions that vote; default all */
     size_t vantages_count;
+    struct gtm_rule *rules; /* as given: see gtm_intent_rules */
+    size_t rules_count;
     struct gtm_inactive *inactive;
     size_t inactive_count;
     char *path;                     /* of the file it came from */
@@ -364,6 +391,10 @@ int gtm_intent_policy(const struct gtm_intent *intent, const char *name);
 int gtm_intent_monitor(const struct gtm_intent *intent, const char *name);
 int gtm_intent_zone(const struct gtm_intent *intent, const char *name);
 int gtm_pool_endpoint(const struct gtm_pool *pool, const char *name);
+
+/* The safety rules in force: those of the file, or, when it has none, the ones that always hold.
+ * Borrowed. */
+const struct gtm_rule *gtm_intent_rules(const struct gtm_intent *intent, size_t *ret_count);
 
 /* JSON Schema (2020-12) of the intent and of the node file, made from the tables that parse them.
  * New roots or NULL. */

@@ -19,15 +19,6 @@ static bool is(const struct gtm_yaml_node *node, const char *key, const char *wo
     return strcmp(text_of(node, key), word) == 0;
 }
 
-static void need(struct gtm_parse *p, const struct gtm_yaml_node *node, const char *title,
-                 const char *kind, const char *key)
-{
-    if (!gtm_yaml_get(node, key))
-        gtm_parse_error_at(p, (struct gtm_srcpos){node->line, node->col},
-                           "%s '%s': the kind %s needs '%s'", title, text_of(node, "name"), kind,
-                           key);
-}
-
 /* --- groups --- */
 
 void gtm_check_member(struct gtm_parse *p, const struct gtm_yaml_node *member, void *obj)
@@ -69,35 +60,6 @@ void gtm_check_group(struct gtm_parse *p, const struct gtm_yaml_node *node, void
     for (const struct gtm_yaml_node *n = pairs ? pairs->first : NULL; n; n = n->next) {
         if (strcmp(n->first->text, n->first->next->text) == 0)
             gtm_parse_error(p, n, "group '%s': a pair needs two different regions", name);
-    }
-}
-
-/* --- rules --- */
-
-void gtm_check_rule(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj)
-{
-    (void)obj;
-    static const struct {
-        const char *kind, *keys[2];
-    } needs[] = {
-        {"answers_left", {"min", NULL}},
-        {"regions_out", {"max", NULL}},
-        {"capacity_left", {"min", NULL}},
-        {"gate", {"switch", "allow"}},
-    };
-    static const char *const all[] = {"min", "max", "switch", "allow"};
-    size_t k = 0;
-    while (k + 1 < sizeof(needs) / sizeof(needs[0]) && !is(node, "kind", needs[k].kind))
-        k++;
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        bool fits = strcmp(all[i], needs[k].keys[0]) == 0 ||
-                    (needs[k].keys[1] && strcmp(all[i], needs[k].keys[1]) == 0);
-        const struct gtm_yaml_node *member = gtm_yaml_get(node, all[i]);
-        if (fits)
-            need(p, node, "rule", needs[k].kind, all[i]);
-        else if (member)
-            gtm_parse_key_error(p, member, "rule '%s': the key '%s' does not fit the kind %s",
-                                text_of(node, "name"), all[i], needs[k].kind);
     }
 }
 

@@ -347,6 +347,30 @@ static void complete_monitors(struct gtm_json *monitors, const struct gtm_intent
         complete_monitor(out, &intent->monitors[i]);
 }
 
+/* Those that hold because the file has none. */
+static void add_default_rules(struct gtm_json *root, const struct gtm_intent *intent)
+{
+    size_t count = 0;
+    const struct gtm_rule *rules = gtm_intent_rules(intent, &count);
+    struct gtm_json *list = gtm_json_add_array(root, "rules");
+    for (size_t i = 0; i < count; i++) {
+        struct gtm_json *out = gtm_json_append_object(list);
+        gtm_json_add_str(out, "name", rules[i].name);
+        gtm_json_add_str(out, "kind", gtm_rule_kind_words[rules[i].kind]);
+        if (rules[i].kind == GTM_RULE_ANSWERS_LEFT || rules[i].kind == GTM_RULE_CAPACITY_LEFT)
+            gtm_json_add_num(out, "min", rules[i].min);
+        if (rules[i].kind == GTM_RULE_REGIONS_OUT)
+            gtm_json_add_num(out, "max", rules[i].max);
+        gtm_json_add_str(out, "when", rules[i].when == GTM_RULE_PLANNED ? "planned" : "always");
+        if (rules[i].kind == GTM_RULE_GATE) {
+            gtm_json_add_str(out, "switch", rules[i].switch_name);
+            gtm_json_add_str(out, "allow", gtm_switch_words[rules[i].allow]);
+        }
+        if (rules[i].kind == GTM_RULE_COOLDOWN)
+            add_duration(out, "time", rules[i].time_ms);
+    }
+}
+
 static void add_kept(struct gtm_json *root, const struct gtm_intent *intent)
 {
     const struct gtm_json *section = gtm_json_first(intent->later->kept);
@@ -364,6 +388,8 @@ struct gtm_json *gtm_intent_to_json(const struct gtm_intent *intent)
     if (!root)
         return NULL;
     add_kept(root, intent);
+    if (!gtm_json_get(root, "rules"))
+        add_default_rules(root, intent);
     struct gtm_json *pools = gtm_json_add_array(root, "pools");
     for (size_t i = 0; i < intent->pools_count; i++)
         add_pool(pools, intent, &intent->pools[i]);

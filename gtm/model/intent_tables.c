@@ -188,7 +188,16 @@ static const struct gtm_field intent_fields[] = {
      .item = &zone_elem,
      .max = GTM_ZONES_MAX},
     LATER("groups", GTM_REF_GROUP, group_elem, "replicated data sets and who may write"),
-    LATER("rules", GTM_REF_RULE, rule_elem, "safety rules that can block an operation"),
+    {.key = "rules",
+     .doc =
+         "what an order must leave behind, else it is refused; without any, those of gtm.yaml(5) "
+         "hold",
+     .type = GTM_T_LIST,
+     .flags = GTM_F_NAMED | GTM_F_KEEP,
+     GTM_LIST_AT(struct gtm_intent, rules, rules_count),
+     .item = &rule_elem,
+     .ref = GTM_REF_RULE,
+     .max = GTM_LATER_MAX},
     LATER("plans", GTM_REF_PLAN, plan_elem, "ordered steps of a failover or switchover"),
     LATER("drills", GTM_REF_DRILL, drill_elem, "scheduled, measured operations"),
     LATER("signals", GTM_REF_SIGNAL, signal_elem, "numbers from Prometheus that can stop a drill"),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The tables of groups, rules, plans, drills, signals and calendars: checked in full, kept as JSON
+ * The tables of groups, plans, drills, signals and calendars: checked in full, kept as JSON
  * (their engines come later), so nothing here has an offset. See schema.h.
  */
 #include "gtm/model/intent_tables.h"
@@ -75,24 +75,6 @@ static const struct gtm_field group_fields[] = {
 };
 const struct gtm_table gtm_group_table = {
     .title = "group", GTM_FIELDS(group_fields), .check = gtm_check_group};
-
-/* --- rules --- */
-
-static const char *const rule_words[] = {"answers_left", "regions_out", "capacity_left", "gate"};
-static const char *const when_words[] = {"always", "planned"};
-static const char *const switch_words[] = {"on", "off"};
-
-static const struct gtm_field rule_fields[] = {
-    NAMED("the rule's name"),
-    ENUM("kind", GTM_F_REQUIRED, rule_words, NULL, "what is asserted"),
-    NUMBER("min", 0, 0, 1e9, "answers_left, capacity_left: no less than this"),
-    NUMBER("max", 0, 0, 1e9, "regions_out: no more than this"),
-    ENUM("when", 0, when_words, "always", "for every operation, or only for planned ones"),
-    FORM("switch", 0, gtm_form_name, "gate: the switch that is looked at"),
-    ENUM("allow", 0, switch_words, NULL, "gate: the position that lets operations pass"),
-};
-const struct gtm_table gtm_rule_table = {
-    .title = "rule", GTM_FIELDS(rule_fields), .check = gtm_check_rule};
 
 /* --- plans --- */
 

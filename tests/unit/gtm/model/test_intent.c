@@ -226,7 +226,41 @@ static void test_kept_sections(void **state)
     assert_string_equal(gtm_json_str(rule, "when", ""), "always");
     assert_string_equal(gtm_json_str(gtm_intent_section(i, "health"), "quorum", ""), "majority");
     assert_null(gtm_intent_section(i, "fleets"));
-    assert_int_equal(i->inactive_count, 2);
+    assert_int_equal(i->inactive_count, 1);
+    gtm_intent_unref(i);
+}
+
+static void test_rules(void **state)
+{
+    struct gtm_intent *i = accepted("regions: [{name: a}]\n"
+                                    "rules:\n"
+                                    "  - {name: r, kind: capacity_left, min: 1.5, when: planned}\n"
+                                    "  - {name: g, kind: gate, switch: open, allow: on}\n"
+                                    "  - {name: c, kind: cooldown, time: 10m}\n",
+                                    0);
+    size_t count = 0;
+    const struct gtm_rule *rules = gtm_intent_rules(i, &count);
+    assert_int_equal(count, 3);
+    assert_string_equal(rules[0].name, "r");
+    assert_int_equal(rules[0].kind, GTM_RULE_CAPACITY_LEFT);
+    assert_true(rules[0].min == 1.5);
+    assert_int_equal(rules[0].when, GTM_RULE_PLANNED);
+    assert_int_equal(rules[1].when, GTM_RULE_ALWAYS);
+    assert_string_equal(rules[1].switch_name, "open");
+    assert_int_equal(rules[1].allow, GTM_SWITCH_ON);
+    assert_int_equal(rules[2].time_ms, 600000);
+    gtm_intent_unref(i);
+    i = accepted("regions: [{name: a}]\n", 0); /* none given: those that always hold, shown too */
+    rules = gtm_intent_rules(i, &count);
+    assert_int_equal(count, 5);
+    struct gtm_json *shown = gtm_intent_to_json(i);
+    const struct gtm_json *rule = gtm_json_first(gtm_json_get(shown, "rules"));
+    for (size_t r = 0; r < count; r++, rule = gtm_json_next(rule)) {
+        assert_string_equal(gtm_json_str(rule, "name", ""), rules[r].name);
+        assert_string_equal(gtm_json_str(rule, "kind", ""), gtm_rule_kind_words[rules[r].kind]);
+    }
+    assert_null(rule);
+    gtm_json_free(shown);
     gtm_intent_unref(i);
 }
 
@@ -287,10 +321,15 @@ static void test_reference_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_regions_and_pools), cmocka_unit_test(test_monitors),
-        cmocka_unit_test(test_policies),          cmocka_unit_test(test_zones),
-        cmocka_unit_test(test_kept_sections),     cmocka_unit_test(test_text_and_references),
-        cmocka_unit_test(test_load_of_nothing),   cmocka_unit_test(test_many_errors),
+        cmocka_unit_test(test_regions_and_pools),
+        cmocka_unit_test(test_monitors),
+        cmocka_unit_test(test_policies),
+        cmocka_unit_test(test_zones),
+        cmocka_unit_test(test_kept_sections),
+        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_text_and_references),
+        cmocka_unit_test(test_load_of_nothing),
+        cmocka_unit_test(test_many_errors),
         cmocka_unit_test(test_reference_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
