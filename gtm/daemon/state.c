@@ -39,7 +39,7 @@ void gtm_state__publish(struct gtm_state *state)
     struct gtm_state_next *now = state->now;
     if (!now->touched.count)
         return;
-    for (size_t i = 0; i < now->touched.count; i++)
+    for (size_t i = 0; i < now->touched.count && state->opts.mode != GTM_STATE_FOLLOWS; i++)
         gtm_state__release(state, now, now->touched.pools[i]);
     /* Answers first; the words are for people. */
     flip(state, &now->touched);
@@ -93,6 +93,7 @@ static void enqueue(struct gtm_state *state, const struct health_report *report,
     memcpy(change->evidence, report->evidence, sizeof(change->evidence));
     change->health = report->health;
     change->content = health_result_class(report->last) == HEALTH_CLASS_CONTENT;
+    change->result = (uint8_t)report->last;
     change->since_ms = report->since_wall_ms;
     change->is_load = is_load;
     change->load = report->load;
@@ -129,7 +130,7 @@ static void arm_end(struct gtm_state *state)
 {
     const struct gtm_overrides *all = state->now ? &state->now->facts->overrides : &state->boot;
     int64_t end = gtm_overrides_next_end(all), now = gtm_wall_ms(state->clock);
-    if (!end) {
+    if (!end || state->opts.mode != GTM_STATE_DECIDES) {
         gtm_timer_stop(state->end_timer);
         return;
     }
@@ -204,7 +205,11 @@ static int change_override(struct gtm_state *state, const char *key,
 int gtm_state_override(struct gtm_state *state, const char *key,
                        const struct gtm_override *override, gtm_state_done_fn done, void *arg)
 {
-    return state->now ? change_override(state, key, override, done, arg) : GTM_ESTATE;
+    if (!state->now || state->opts.mode == GTM_STATE_PIPELINE)
+        return GTM_ESTATE;
+    if (state->opts.mode == GTM_STATE_FOLLOWS)
+        return gtm_state__commit_order(state, key, override, done, arg);
+    return change_override(state, key, override, done, arg);
 }
 
 static void on_end(void *arg)
@@ -238,8 +243,10 @@ void gtm_state_next_free(struct gtm_state_next *next)
 {
     if (!next)
         return;
-    for (size_t i = 0; i < next->slots_count; i++)
+    for (size_t i = 0; i < next->slots_count; i++) {
         gtm_free(next->slots[i].key);
+        gtm_free(next->slots[i].evidence);
+    }
     gtm_free(next->slots);
     gtm_map_free(next->by_key, NULL);
     gtm_free(next->addresses);
@@ -256,9 +263,13 @@ static void recall(const struct gtm_state *state, struct gtm_slot *slot)
     if (state->now) {
         uintptr_t i = (uintptr_t)gtm_map_get(state->now->by_key, slot->key);
         if (i) {
-            slot->health = state->now->slots[i - 1].health;
-            slot->since_ms = state->now->slots[i - 1].since_ms;
-            slot->content = state->now->slots[i - 1].content;
+            const struct gtm_slot *old = &state->now->slots[i - 1];
+            slot->health = old->health;
+            slot->since_ms = old->since_ms;
+            slot->content = old->content;
+            slot->quorum = old->quorum;
+            slot->result = old->result;
+            slot->evidence = old->evidence ? gtm_strdup(old->evidence) : NULL; /* NULL is fine */
         }
         return;
     }
@@ -268,14 +279,6 @@ static void recall(const struct gtm_state *state, struct gtm_slot *slot)
         slot->since_ms = saved->since_ms;
         slot->content = saved->content;
     }
-}
-
-/* From Unix time to the monotonic clock; what was before it began counts from its beginning. */
-static uint64_t to_mono(const struct gtm_state *state, uint64_t wall_ms)
-{
-    int64_t ago = gtm_wall_ms(state->clock) - (int64_t)wall_ms;
-    uint64_t now = gtm_mono_ms(state->clock);
-    return ago <= 0 ? now : (uint64_t)ago > now ? 0 : now - (uint64_t)ago;
 }
 
 static void recall_saved(const struct gtm_state *state, const struct gtm_state_next *next,
@@ -289,8 +292,8 @@ static void recall_saved(const struct gtm_state *state, const struct gtm_state_n
     if (!saved)
         return;
     *r = *saved;
-    r->since_ms = to_mono(state, saved->since_ms);
-    r->penalty_ms = to_mono(state, saved->penalty_ms);
+    r->since_ms = gtm_state__to_mono(state, saved->since_ms);
+    r->penalty_ms = gtm_state__to_mono(state, saved->penalty_ms);
 }
 
 /* A panic and a way back go on over a reload and a restart. */
@@ -315,6 +318,10 @@ static void recall_address(const struct gtm_state *state, struct gtm_state_next 
         facts->recovery[(facts->base[old->pool] + old->endpoint) * 2 + old->family];
     address->content_ms = from->content_ms;
     address->held = from->held;
+    address->verdict = from->verdict;
+    address->local = from->local;
+    next->facts->panic_held[at] =
+        facts->panic_held[(facts->base[old->pool] + old->endpoint) * 2 + old->family];
     next->facts->panic[slot->pool * 2 + slot->family] = facts->panic[old->pool * 2 + old->family];
 }
 
@@ -416,7 +423,7 @@ static int fill(struct gtm_state *state, struct gtm_state_next *next)
             rc = add_endpoint(state, next, p, e);
     if (rc)
         return rc;
-    for (size_t p = 0; p < intent->pools_count; p++)
+    for (size_t p = 0; p < intent->pools_count && state->opts.mode != GTM_STATE_FOLLOWS; p++)
         gtm_state__settle_pool(state, next, p);
     if (!state->now) {
         rc = copy_orders(&next->facts->overrides, &state->boot);

@@ -5,6 +5,9 @@
  * withdrawn; what is known is kept in the store, so that a restart forgets nothing. The control
  * thread calls everything but gtm_state_on_change.
  *
+ * That is GTM_STATE_DECIDES, a standalone node. In a cluster (cluster.h) the same facts come from
+ * elsewhere: see enum gtm_state_mode and state_follow.h.
+ *
  * Happy path: new → restore → prepare(intent), commit → on_change … → flush → free.
  * Failure modes: a store that cannot be written delays nothing: changes take effect, are tried
  * again every five seconds, and gtm_state_unsaved says so. A publish that fails is tried again.
@@ -23,14 +26,24 @@
 struct gtm_loop;
 struct gtm_state;
 
+enum gtm_state_mode {
+    GTM_STATE_DECIDES = 0, /* its own probes are the truth, the store is its memory */
+    GTM_STATE_FOLLOWS,     /* facts come from verdicts and orders from the store; its probes are
+                              only observations, in the slots */
+    GTM_STATE_PIPELINE     /* decides from what it is fed; writes nothing, ends no orders */
+};
+
 struct gtm_state_opts {
     struct gtm_loop *loop;         /* borrowed, as all here */
     const struct gtm_clock *clock; /* NULL = the system's */
     struct gtm_store *store;
     struct gtm_events *events;
+    enum gtm_state_mode mode;
     /* Publish what touched pools answer now. 0, or the change is offered again within a second
      * (touched then empty). */
     int (*flip)(void *ctx, const struct gtm_states *states, const struct gtm_touched *touched);
+    /* FOLLOWS: a slot of the pool changed; may be NULL. */
+    void (*observed)(void *ctx, size_t pool);
     void *ctx;
 };
 
@@ -39,8 +52,8 @@ struct gtm_state *gtm_state_new(const struct gtm_state_opts *opts);
 /* Pending changes are dropped; on_change must not be called any more. NULL is fine. */
 void gtm_state_free(struct gtm_state *state);
 
-/* Reads orders and last healths from the store; once, before the first prepare. Damaged entries are
- * logged and skipped. GTM_ENOMEM. */
+/* Reads orders and (DECIDES) last healths from the store; once, before the first prepare. Damaged
+ * entries are logged and skipped. GTM_ENOMEM. */
 int gtm_state_restore(struct gtm_state *state) GTM_MUST_CHECK;
 
 /* The state for another intent, carrying over by name what is known. NULL: out of memory. Then
@@ -90,7 +103,9 @@ typedef void (*gtm_state_done_fn)(void *arg, int code, const struct gtm_error *e
 /* Puts an order (NULL = withdraws it) in force at once and keeps it in the store; done(arg) comes
  * later: code 0, or why it is not durable yet (it is in force all the same). A negative return: it
  * is not in force and done is never called (GTM_ENOMEM, GTM_ELIMIT, GTM_ESTATE before the first
- * commit). */
+ * commit).
+ * FOLLOWS: only commits it to the store, with an audit entry; it is in force when it comes back
+ * from there (gtm_state_order), so with another code than 0 it is not. */
 int gtm_state_override(struct gtm_state *state, const char *key,
                        const struct gtm_override *override, gtm_state_done_fn done,
                        void *arg) GTM_MUST_CHECK;

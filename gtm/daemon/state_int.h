@@ -26,7 +26,10 @@ struct gtm_slot {
     uint8_t family;   /* enum gtm_family */
     unsigned monitor; /* index into the intent's monitors */
     enum gtm_health health;
-    bool content; /* its failure is one of content */
+    bool content;   /* its failure is one of content */
+    uint8_t quorum; /* PIPELINE: enum policy_quorum_state */
+    uint8_t result; /* enum health_result, of the probe that decided */
+    char *evidence; /* why it is down; NULL = it is not, or nothing is known */
     int64_t since_ms;
     uint32_t next; /* of the same endpoint and family: index + 1 */
 };
@@ -37,6 +40,8 @@ struct gtm_address {
     uint64_t content_ms; /* since when content alone takes it down; 0 = it does not. Monotonic, but
                             later than the machine's by what makes 1 longer ago than any panic */
     bool held;           /* … and that is not believed: panic */
+    uint8_t verdict;     /* FOLLOWS: enum gtm_health, as the leader has it */
+    bool local;          /* FOLLOWS: taken out by this node's own probes */
     bool listed;         /* in `active` */
 };
 
@@ -59,6 +64,7 @@ struct gtm_change {
     char evidence[HEALTH_EVIDENCE_BYTES];
     enum gtm_health health;
     bool content;
+    uint8_t quorum, result;
     int64_t since_ms;
     bool is_load; /* only the load means something */
     struct health_load load;
@@ -108,7 +114,7 @@ struct gtm_state_next {
     size_t balances_count, balances_cap;
     struct gtm_spill *spills;
     size_t spills_count, spills_cap;
-    size_t drains; /* orders that drain gradually just now */
+    size_t drains; /* orders that drain gradually just now; FOLLOWS: that ever do */
     struct gtm_touched touched;
 };
 
@@ -121,6 +127,7 @@ struct gtm_state {
     uint64_t balanced_ms;   /* the last step; monotonic */
     uint64_t share_wake_ms; /* when share_timer fires; monotonic, 0 = it does not */
     uint64_t changes;
+    bool isolated; /* FOLLOWS: own probes may take out */
 
     struct gtm_map *saved;          /* key → struct gtm_saved_health; until the first commit */
     struct gtm_map *not_last_good;  /* "pool/endpoint/4" → 1; until the first commit */
@@ -151,6 +158,18 @@ void gtm_state__merge(struct gtm_state *state, struct gtm_slot *slot,
                       const struct gtm_change *change);
 /* Healths of a pool that is being prepared, from its slots. */
 void gtm_state__settle_pool(struct gtm_state *state, struct gtm_state_next *next, size_t pool);
+
+/* state_follow.c */
+/* FOLLOWS: a slot changed; what own probes may do while isolated. */
+void gtm_state__observed(struct gtm_state *state, size_t pool);
+/* FOLLOWS: which gradual drains are over, by the shares in force. */
+void gtm_state__follow_drains(struct gtm_state *state, struct gtm_state_next *next);
+/* PIPELINE, FOLLOWS: from Unix time to the monotonic clock and back. */
+uint64_t gtm_state__to_mono(const struct gtm_state *state, uint64_t wall_ms);
+/* FOLLOWS: hands the order to the store. */
+int gtm_state__commit_order(struct gtm_state *state, const char *key,
+                            const struct gtm_override *override, gtm_state_done_fn done,
+                            void *arg) GTM_MUST_CHECK;
 
 /* state_loads.c */
 /* A load report of a slot's endpoint. */

@@ -348,7 +348,8 @@ void gtm_state_balance(struct gtm_state *state, struct health_engine *engine)
     struct gtm_state_next *now = state->now;
     uint64_t mono = gtm_mono_ms(state->clock);
     uint64_t elapsed = mono - state->balanced_ms;
-    if (!now || (now->balances_count == 0 && now->spills_count == 0) || elapsed < STEP_MS)
+    if (state->opts.mode == GTM_STATE_FOLLOWS || !now ||
+        (now->balances_count == 0 && now->spills_count == 0) || elapsed < STEP_MS)
         return;
     state->balanced_ms = mono;
     elapsed = elapsed > 10 * STEP_MS ? STEP_MS : elapsed; /* the first, or after a long pause */

@@ -71,6 +71,8 @@ static void tell(const struct settling *s, size_t pool, size_t endpoint, enum gt
 {
     const struct gtm_pool *p = &s->next->facts->intent->pools[pool];
     char subject[160];
+    if (s->state->opts.mode == GTM_STATE_PIPELINE)
+        return; /* who follows its verdict says it */
     s->state->changes++;
     snprintf(subject, sizeof(subject), "endpoint/%s/%s", p->name, p->endpoints[endpoint].name);
     gtm_events_add(s->state->opts.events,
@@ -151,6 +153,8 @@ static void decide_panic(const struct settling *s, size_t pool, enum gtm_family 
     bool on = policy_panic(list, count, p->panic, was, panic_now(s));
     facts->panic[pool * 2 + family] = on;
     if (on != was && s->touched)
+        gtm_touched_add(s->touched, pool); /* the words */
+    if (on != was && s->touched && s->state->opts.mode != GTM_STATE_PIPELINE)
         tell_panic(s, pool, family, on);
     for (size_t e = 0, i = 0; e < p->endpoints_count; e++) {
         if (!gtm_endpoint_has(&p->endpoints[e], family))
@@ -166,6 +170,15 @@ static void decide_panic(const struct settling *s, size_t pool, enum gtm_family 
     gtm_free(list);
 }
 
+/* For those who are told by others than the events. Without memory the verdict goes without. */
+static void keep_evidence(const struct gtm_state *state, struct gtm_slot *slot, const char *text)
+{
+    if (state->opts.mode == GTM_STATE_DECIDES)
+        return;
+    gtm_free(slot->evidence);
+    slot->evidence = slot->health == GTM_HEALTH_DOWN && text[0] ? gtm_strdup(text) : NULL;
+}
+
 void gtm_state__merge(struct gtm_state *state, struct gtm_slot *slot,
                       const struct gtm_change *change)
 {
@@ -175,6 +188,13 @@ void gtm_state__merge(struct gtm_state *state, struct gtm_slot *slot,
     slot->health = change->health;
     slot->content = change->content;
     slot->since_ms = change->since_ms;
+    slot->quorum = change->quorum;
+    slot->result = change->result;
+    keep_evidence(state, slot, change->evidence);
+    if (state->opts.mode == GTM_STATE_FOLLOWS) {
+        gtm_state__observed(state, slot->pool);
+        return;
+    }
     gtm_state__mark(state, (size_t)(slot - now->slots));
     size_t at = (now->facts->base[slot->pool] + slot->endpoint) * 2 + slot->family;
     if (note_content(&s, slot->pool, &now->addresses[at]))

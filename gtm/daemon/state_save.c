@@ -31,6 +31,8 @@ void gtm_state__save_soon(struct gtm_state *state)
 {
     if (state->saving)
         state->save_again = true; /* when the one under way is done */
+    if (state->opts.mode != GTM_STATE_DECIDES)
+        return; /* the cluster's store is the memory */
     if (state->save_scheduled || state->saving)
         return;
     state->save_scheduled = true;
@@ -348,7 +350,9 @@ void gtm_state__on_save(void *arg)
 void gtm_state_flush(struct gtm_state *state)
 {
     state->balance_due = true;
-    if (state->now) /* also behind one that is under way: the store keeps the order */
+    if (state->now &&
+        state->opts.mode ==
+            GTM_STATE_DECIDES) /* also behind one that is under way: the store keeps the order */
         save(state);
 }
 
@@ -476,6 +480,8 @@ static int read_recovery(void *arg, const struct gtm_store_entry *entry)
 int gtm_state_restore(struct gtm_state *state)
 {
     int rc = gtm_store_list(state->opts.store, "override/", read_override, state);
+    if (state->opts.mode != GTM_STATE_DECIDES)
+        return rc;
     if (!rc)
         rc = gtm_store_list(state->opts.store, "verdict/", read_verdicts, state);
     if (!rc)

@@ -222,10 +222,11 @@ static void put_order(const struct gtm_state *state, struct gtm_state_next *next
             put_share(state, next, pool, (size_t)endpoint, f);
 }
 
-static bool gradual(const struct gtm_override *o, int64_t wall)
+/* In a cluster the shares that the leader writes are all of it: they stay 0 when it is over. */
+static bool gradual(const struct gtm_state *state, const struct gtm_override *o, int64_t wall)
 {
     return o->admin == GTM_ADMIN_DRAIN && o->over_ms > 0 &&
-           wall - o->since_ms < (int64_t)o->over_ms;
+           (state->opts.mode == GTM_STATE_PIPELINE || wall - o->since_ms < (int64_t)o->over_ms);
 }
 
 void gtm_state__drains(struct gtm_state *state, struct gtm_state_next *next)
@@ -234,16 +235,20 @@ void gtm_state__drains(struct gtm_state *state, struct gtm_state_next *next)
     const char *key;
     void *value;
     int64_t wall = gtm_wall_ms(state->clock);
+    if (state->opts.mode == GTM_STATE_FOLLOWS) {
+        gtm_state__follow_drains(state, next);
+        return;
+    }
     next->drains = 0;
     while (gtm_map_next(next->facts->overrides.map, &it, &key, &value)) {
         struct gtm_override *o = value;
         bool was = o->draining;
-        o->draining = gradual(o, wall);
+        o->draining = gradual(state, o, wall);
         next->drains += o->draining;
-        if (o->draining) {
-            uint64_t wake = policy_drain_wake_ms((uint64_t)o->since_ms, o->over_ms, (uint64_t)wall);
-            arm(state, wake - (uint64_t)wall);
-        }
+        uint64_t since = (uint64_t)o->since_ms, at = wall > o->since_ms ? (uint64_t)wall : since;
+        uint64_t wake = o->draining ? policy_drain_wake_ms(since, o->over_ms, at) : POLICY_NEVER_MS;
+        if (wake != POLICY_NEVER_MS)
+            arm(state, wake - at);
         if (was || o->draining) {
             put_order(state, next, key);
             gtm_facts_apply_override(next->facts, key, next == state->now ? &next->touched : NULL);
@@ -254,7 +259,8 @@ void gtm_state__drains(struct gtm_state *state, struct gtm_state_next *next)
 void gtm_state__drain_changed(struct gtm_state *state, const char *key)
 {
     gtm_state__drains(state, state->now);
-    put_order(state, state->now, key); /* also one that was withdrawn */
+    if (state->opts.mode != GTM_STATE_FOLLOWS)
+        put_order(state, state->now, key); /* also one that was withdrawn */
 }
 
 void gtm_state__on_share(void *arg)
@@ -273,7 +279,8 @@ void gtm_state__on_share(void *arg)
 
 void gtm_state__shares_prepared(struct gtm_state *state, struct gtm_state_next *next)
 {
-    for (size_t p = 0; p < next->facts->intent->pools_count; p++) {
+    bool follows = state->opts.mode == GTM_STATE_FOLLOWS;
+    for (size_t p = 0; !follows && p < next->facts->intent->pools_count; p++) {
         for (size_t e = 0; e < pool_of(next, p)->endpoints_count; e++) {
             for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++) {
                 if (!gtm_endpoint_has(&pool_of(next, p)->endpoints[e], f))
