@@ -6,36 +6,24 @@
 
 #include "gtm/base/json.h"
 #include "gtm/base/mem.h"
+#include "gtm/coord/sha.h"
 #include "gtm/coord/store.h"
 
-#include <openssl/evp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #define FORMAT      1
-#define SHA_BYTES   32u
-#define SHA_TEXT    (SHA_BYTES * 2 + 1)
 #define HEADER_KEYS 4
 
 /* The hash of the header's numbers and the lines after it. */
 static bool hash_text(int64_t revision, int64_t keys, const char *data, size_t len,
-                      char out[SHA_TEXT])
+                      char out[COORD__SHA_TEXT])
 {
-    unsigned char hash[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
     char head[80];
     int head_len = snprintf(head, sizeof(head), "%d %lld %lld\n", FORMAT, (long long)revision,
                             (long long)keys);
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool good = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
-                EVP_DigestUpdate(ctx, head, (size_t)head_len) == 1 &&
-                EVP_DigestUpdate(ctx, data, len) == 1 && EVP_DigestFinal_ex(ctx, hash, &n) == 1 &&
-                n == SHA_BYTES;
-    EVP_MD_CTX_free(ctx);
-    for (unsigned i = 0; good && i < n; i++)
-        snprintf(out + (size_t)i * 2, 3, "%02x", hash[i]);
-    return good;
+    return coord__sha256(head, (size_t)head_len, data, len, out);
 }
 
 void coord__snapshot_add(struct gtm_buf *body, const struct coord__record *record)
@@ -49,7 +37,7 @@ void coord__snapshot_add(struct gtm_buf *body, const struct coord__record *recor
 
 char *coord__snapshot_finish(struct gtm_buf *body, int64_t revision, size_t keys, size_t *ret_len)
 {
-    char hash[SHA_TEXT];
+    char hash[COORD__SHA_TEXT];
     struct gtm_buf all = {0};
     if (!body->failed &&
         hash_text(revision, (int64_t)keys, body->data ? body->data : "", body->len, hash)) {
@@ -93,7 +81,7 @@ static int parse_header(const char *line, size_t len, const char *body, size_t b
     int rc = parse_line(line, len, 1, &json, err);
     if (rc != GTM_OK)
         return rc;
-    char hash[SHA_TEXT];
+    char hash[COORD__SHA_TEXT];
     int64_t format = gtm_json_i64(json, "format", 0);
     *ret_header =
         (struct header){gtm_json_i64(json, "revision", -1), gtm_json_i64(json, "keys", -1)};

@@ -89,6 +89,15 @@ void gtm_store_unwatch(struct gtm_store *store, struct gtm_store_watch *watch)
         store->ops->unwatch(store, watch);
 }
 
+int gtm_store_fetch(struct gtm_store *store, const char *from, const char *to, size_t limit,
+                    gtm_store_fetch_fn *done, void *arg)
+{
+    if (!gtm_store_key_ok(from) || (to && !gtm_store_key_ok(to)) || limit < 1 ||
+        limit > GTM_STORE_FETCH_MAX || !done)
+        return GTM_EINVAL;
+    return store->ops->fetch(store, from, to, limit, done, arg);
+}
+
 void gtm_store_status(const struct gtm_store *store, struct gtm_store_status *ret_status)
 {
     store->ops->status(store, ret_status);

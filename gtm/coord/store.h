@@ -27,13 +27,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GTM_STORE_KEY_MAX     512u         /* bytes */
-#define GTM_STORE_VALUE_MAX   (256u << 10) /* bytes */
-#define GTM_STORE_CHANGES_MAX 128u         /* in one commit; etcd's own limit */
-#define GTM_STORE_PENDING_MAX 1024u        /* commits that wait */
+#define GTM_STORE_KEY_MAX         512u         /* bytes */
+#define GTM_STORE_VALUE_MAX       (256u << 10) /* bytes */
+#define GTM_STORE_CHANGES_MAX     128u         /* in one commit; etcd's own limit */
+#define GTM_STORE_PENDING_MAX     1024u        /* commits that wait; fetches that wait */
+#define GTM_STORE_FETCH_MAX       1000u        /* entries */
+#define GTM_STORE_FETCH_BYTES_MAX (8u << 20)   /* keys and values together */
 
 /* Keys below "c" ("audit/", "blob/", "approval/") may be large or many: a store shared by many
- * nodes does not mirror them; gtm_store_get, _list and _watch do not see them there. */
+ * nodes does not mirror them; gtm_store_get, _list and _watch do not see them there. (The
+ * standalone node's store has all keys in memory, and these functions see them all.) */
 #define GTM_STORE_MIRROR_FROM "c"
 
 struct gtm_store;
@@ -115,6 +118,7 @@ struct gtm_store_ops {
 
 struct gtm_store {
     const struct gtm_store_ops *ops;
+    struct coord__audit *audits; /* audit.c's: waiting for their turn */
 };
 
 /* Finishes what was committed (done callbacks run inside) and frees the store and its watches.
@@ -144,9 +148,11 @@ struct gtm_store_watch *gtm_store_watch(struct gtm_store *store, const char *pre
 /* Also from a callback, its own too. NULL is fine. */
 void gtm_store_unwatch(struct gtm_store *store, struct gtm_store_watch *watch);
 
-/* Reads keys from <= key < to (to NULL: just `from`) where they are kept, also those that the node
- * has no copy of in memory: GTM_STORE_REMOTE prefixes. At most limit (1..1,000) entries and 8 MiB;
- * go on from the last key. done comes once, later, from the loop. Errors as in gtm_store_commit. */
+/* Reads keys from <= key < to (to NULL: just `from`) where they are kept, also those below
+ * GTM_STORE_MIRROR_FROM, that a node among others has no copy of in memory. At most limit
+ * (1..GTM_STORE_FETCH_MAX) entries and GTM_STORE_FETCH_BYTES_MAX; with `more`, go on from the last
+ * key. done comes once, later, from the loop (or from gtm_store_close). Errors as in
+ * gtm_store_commit. */
 int gtm_store_fetch(struct gtm_store *store, const char *from, const char *to, size_t limit,
                     gtm_store_fetch_fn *done, void *arg) GTM_MUST_CHECK;
 

@@ -17,9 +17,12 @@
 #include "gtm/base/fs.h"
 #include "gtm/base/loop.h"
 #include "gtm/base/mem.h"
+#include "gtm/coord/commit.h"
+#include "gtm/coord/fetch.h"
 #include "gtm/coord/snapshot.h"
 #include "gtm/coord/store_file_dir.h"
 #include "gtm/coord/table.h"
+#include "gtm/coord/watches.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -32,24 +35,6 @@
 #define QUEUED_BYTES_MAX (64u << 20)
 #define FILE_BYTES_MAX   (256u << 20) /* a snapshot with every byte escaped still fits */
 
-struct commit {
-    struct commit *next;
-    struct gtm_store_change *changes; /* keys owned; values owned until they are staged */
-    char **values;
-    size_t count;
-    gtm_store_done_fn *done;
-    void *arg;
-    int64_t revision;
-    struct gtm_error err; /* code 0 = good so far */
-};
-
-struct gtm_store_watch {
-    struct gtm_store_watch *next;
-    char *prefix;
-    gtm_store_watch_fn *cb; /* NULL = to be swept */
-    void *arg;
-};
-
 enum job { JOB_NONE = 0, JOB_WRITE, JOB_DONE };
 
 struct file_store {
@@ -59,12 +44,13 @@ struct file_store {
     struct coord__table table;
     bool ok;
     struct gtm_error last_error;
-    struct gtm_store_watch *watches;
+    struct coord__watches watches;
+    struct coord__fetch *fetches; /* waiting */
 
-    struct commit *queue, **queue_last;
+    struct coord__commit *queue, **queue_last;
     unsigned queued;
     size_t queued_bytes;
-    struct commit *batch;
+    struct coord__commit *batch;
     bool in_flight, delivering, closing;
     bool paused; /* nothing is written */
 
@@ -132,7 +118,7 @@ static void start_batch(struct file_store *file)
     file->queued_bytes = 0;
     coord__table_begin(&file->table);
     bool any = false;
-    for (struct commit *c = file->batch; c; c = c->next) {
+    for (struct coord__commit *c = file->batch; c; c = c->next) {
         if (file->paused) { /* closing: another process writes now */
             gtm_error_set(&c->err, GTM_ESTATE, "another process has taken over");
             continue;
@@ -191,49 +177,15 @@ static void *writer_main(void *ctx)
 
 /* --- back on the loop --- */
 
-static void notify(struct file_store *file, const struct gtm_store_entry *entry)
-{
-    for (struct gtm_store_watch *w = file->watches; w; w = w->next)
-        if (w->cb && strncmp(entry->key, w->prefix, strlen(w->prefix)) == 0)
-            w->cb(w->arg, entry);
-}
-
-static void sweep_watches(struct file_store *file)
-{
-    for (struct gtm_store_watch **at = &file->watches; *at;) {
-        struct gtm_store_watch *w = *at;
-        if (w->cb) {
-            at = &w->next;
-            continue;
-        }
-        *at = w->next;
-        gtm_free(w->prefix);
-        gtm_free(w);
-    }
-}
-
 /* Tells the watches what a commit changed, unless a later one of the batch changed it again. */
-static void notify_commit(struct file_store *file, const struct commit *c)
+static void notify_commit(struct file_store *file, const struct coord__commit *c)
 {
     for (size_t i = 0; i < c->count; i++) {
         struct gtm_store_entry entry;
         if (c->changes[i].kind != GTM_STORE_CHECK &&
             coord__table_changed(&file->table, c->changes[i].key, c->revision, &entry))
-            notify(file, &entry);
+            coord__watches_notify(&file->watches, &entry);
     }
-}
-
-static void free_commit(struct commit *c)
-{
-    for (size_t i = 0; i < c->count; i++) {
-        if (c->changes)
-            gtm_free((char *)(uintptr_t)c->changes[i].key);
-        if (c->values)
-            gtm_free(c->values[i]);
-    }
-    gtm_free(c->changes);
-    gtm_free(c->values);
-    gtm_free(c);
 }
 
 static void finish_batch(struct file_store *file)
@@ -242,7 +194,7 @@ static void finish_batch(struct file_store *file)
     struct gtm_error error = file->job_error;
     file->job = JOB_NONE;
     pthread_mutex_unlock(&file->mutex);
-    struct commit *batch = file->batch;
+    struct coord__commit *batch = file->batch;
     bool written = error.code == GTM_OK;
     bool attempted = file->table.next_revision != file->table.revision;
     coord__table_settle(&file->table, written);
@@ -252,25 +204,20 @@ static void finish_batch(struct file_store *file)
         file->last_error = error;
     file->batch = NULL;
     file->in_flight = false;
-    file->delivering = true;
-    for (struct commit *c = batch; c && written; c = c->next)
+    file->delivering = file->watches.walking = true;
+    for (struct coord__commit *c = batch; c && written; c = c->next)
         if (c->err.code == GTM_OK)
             notify_commit(file, c);
     coord__table_sweep(&file->table);
     while (batch) {
-        struct commit *c = batch;
+        struct coord__commit *c = batch;
         batch = c->next;
         if (c->err.code == GTM_OK && !written)
             c->err = error;
-        if (c->done)
-            c->done(c->arg,
-                    &(struct gtm_store_result){.code = c->err.code,
-                                               .revision = c->err.code == GTM_OK ? c->revision : 0,
-                                               .err = &c->err});
-        free_commit(c);
+        coord__commit_finish(c);
     }
-    sweep_watches(file);
-    file->delivering = false;
+    file->delivering = file->watches.walking = false;
+    coord__watches_sweep(&file->watches);
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *ctx)
@@ -280,6 +227,7 @@ static void on_wake(evutil_socket_t fd, short what, void *ctx)
     uint64_t count;
     ssize_t n = read(fd, &count, sizeof(count));
     (void)n;
+    coord__fetch_run(&file->fetches, &file->table);
     pthread_mutex_lock(&file->mutex);
     bool done = file->job == JOB_DONE;
     pthread_mutex_unlock(&file->mutex);
@@ -292,30 +240,6 @@ static void on_wake(evutil_socket_t fd, short what, void *ctx)
 
 /* --- commits and watches --- */
 
-static struct commit *copy_commit(const struct gtm_store_change *changes, size_t count)
-{
-    struct commit *c = gtm_calloc(1, sizeof(*c));
-    if (!c)
-        return NULL;
-    c->changes = gtm_calloc(count, sizeof(*c->changes));
-    c->values = gtm_calloc(count, sizeof(*c->values));
-    bool good = c->changes && c->values;
-    for (size_t i = 0; i < count && good; i++, c->count++) {
-        const struct gtm_store_change *from = &changes[i];
-        bool put = from->kind == GTM_STORE_PUT;
-        c->changes[i] = *from;
-        c->changes[i].value = NULL;
-        c->changes[i].key = gtm_strdup(from->key);
-        if (put)
-            c->values[i] = gtm_strndup(from->value ? from->value : "", from->value_len);
-        good = c->changes[i].key && (c->values[i] || !put);
-    }
-    if (good)
-        return c;
-    free_commit(c);
-    return NULL;
-}
-
 static int file_commit(struct gtm_store *store, const struct gtm_store_change *changes,
                        size_t count, gtm_store_done_fn *done, void *arg)
 {
@@ -327,11 +251,9 @@ static int file_commit(struct gtm_store *store, const struct gtm_store_change *c
         bytes += changes[i].kind == GTM_STORE_PUT ? changes[i].value_len : 0;
     if (file->queued >= GTM_STORE_PENDING_MAX || file->queued_bytes + bytes > QUEUED_BYTES_MAX)
         return GTM_ELIMIT;
-    struct commit *c = copy_commit(changes, count);
+    struct coord__commit *c = coord__commit_copy(changes, count, done, arg);
     if (!c)
         return GTM_ENOMEM;
-    c->done = done;
-    c->arg = arg;
     *file->queue_last = c;
     file->queue_last = &c->next;
     file->queued++;
@@ -344,28 +266,24 @@ static int file_commit(struct gtm_store *store, const struct gtm_store_change *c
 static struct gtm_store_watch *file_watch(struct gtm_store *store, const char *prefix,
                                           gtm_store_watch_fn *cb, void *arg)
 {
-    struct file_store *file = file_of(store);
-    struct gtm_store_watch *w = gtm_calloc(1, sizeof(*w));
-    if (!w)
-        return NULL;
-    *w = (struct gtm_store_watch){.prefix = gtm_strdup(prefix), .cb = cb, .arg = arg};
-    if (!w->prefix) {
-        gtm_free(w);
-        return NULL;
-    }
-    struct gtm_store_watch **last = &file->watches;
-    while (*last)
-        last = &(*last)->next;
-    *last = w;
-    return w;
+    return coord__watches_add(&file_of(store)->watches, prefix, cb, arg);
 }
 
 static void file_unwatch(struct gtm_store *store, struct gtm_store_watch *watch)
 {
+    coord__watches_remove(&file_of(store)->watches, watch);
+}
+
+static int file_fetch(struct gtm_store *store, const char *from, const char *to, size_t limit,
+                      gtm_store_fetch_fn *done, void *arg)
+{
     struct file_store *file = file_of(store);
-    watch->cb = NULL;
-    if (!file->delivering)
-        sweep_watches(file);
+    if (file->closing)
+        return GTM_ESTATE;
+    int rc = coord__fetch_add(&file->fetches, from, to, limit, done, arg);
+    if (rc == GTM_OK)
+        wake(file);
+    return rc;
 }
 
 /* --- opening and closing --- */
@@ -379,9 +297,7 @@ static void free_store(struct file_store *file)
         pthread_mutex_unlock(&file->mutex);
         pthread_join(file->writer, NULL);
     }
-    for (struct gtm_store_watch *w = file->watches; w; w = w->next)
-        w->cb = NULL;
-    sweep_watches(file);
+    coord__watches_fini(&file->watches);
     if (file->wake_ev)
         event_free(file->wake_ev);
     if (file->wake_fd >= 0)
@@ -414,6 +330,7 @@ static void file_close(struct gtm_store *store)
     struct file_store *file = file_of(store);
     file->closing = true;
     drain(file);
+    coord__fetch_run(&file->fetches, &file->table);
     free_store(file);
 }
 
@@ -440,6 +357,7 @@ static const struct gtm_store_ops file_ops = {
     .commit = file_commit,
     .watch = file_watch,
     .unwatch = file_unwatch,
+    .fetch = file_fetch,
     .status = file_status,
     .close = file_close,
 };
