@@ -10,8 +10,8 @@
  *                      "r":[…recovery, opaque numbers…]}}},
  *  "shed":{"us-east":250},"balance":{"POLICY":{"www-us":120}},"panic":{"4":false,"6":false}}
  *
- * Defaults are left out ("w" 1000, "q" agreed, "held" false). Unknown members are ignored (newer
- * minor writers). Pure; any thread.
+ * Defaults are left out ("w" 1000, "q" agreed, "held", "stale", "panic" false, "c" and "r" empty).
+ * Unknown members are ignored (newer minor writers). Pure; any thread.
  */
 #ifndef GTM_MODEL_VERDICT_DOC_H
 #define GTM_MODEL_VERDICT_DOC_H
@@ -57,7 +57,9 @@ struct gtm_verdict_doc {
     size_t weights_count;
     void *own;
 };
-/* As gtm_obs_print and _parse; causes are dropped first when it grows too long. */
+/* As gtm_obs_print and _parse; causes are dropped first when it grows too long. Addresses and
+ * weights in any order: they are sorted. GTM_EINVAL also for numbers out of their range, more of
+ * them than GTM_VERDICT_NUMBERS or not finite. */
 int gtm_verdict_doc_print(const struct gtm_verdict_doc *doc, struct gtm_buf *ret) GTM_MUST_CHECK;
 int gtm_verdict_doc_parse(const char *text, size_t len, struct gtm_verdict_doc *ret_doc,
                           struct gtm_error *err) GTM_MUST_CHECK;
