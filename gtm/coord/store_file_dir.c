@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The folder of the standalone store. See store_file_dir.h.
+ * The folder of a store. See store_file_dir.h.
  */
 #include "gtm/coord/store_file_dir.h"
 
 #include "gtm/base/clock.h"
 #include "gtm/base/fs.h"
 #include "gtm/base/mem.h"
+#include "gtm/coord/store_etcd.h"
 #include "gtm/coord/store_file.h"
 
 #include <dirent.h>
@@ -35,15 +36,16 @@ static int no_memory(struct gtm_error *err)
  * writing one. */
 static void remove_leftovers(const char *data_dir)
 {
-    static const char prefix[] = "." GTM_STORE_FILE_NAME ".";
+    static const char *const names[] = {"." GTM_STORE_FILE_NAME ".", "." GTM_STORE_CACHE_FILE "."};
     DIR *dir = opendir(data_dir);
     if (!dir)
         return; /* costs only space */
     const struct dirent *entry;
     while ((entry = readdir(dir)) != NULL)
-        if (strncmp(entry->d_name, prefix, sizeof(prefix) - 1) == 0 &&
-            strlen(entry->d_name) == sizeof(prefix) - 1 + 6)
-            unlinkat(dirfd(dir), entry->d_name, 0);
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+            if (strncmp(entry->d_name, names[i], strlen(names[i])) == 0 &&
+                strlen(entry->d_name) == strlen(names[i]) + 6)
+                unlinkat(dirfd(dir), entry->d_name, 0);
     closedir(dir);
 }
 

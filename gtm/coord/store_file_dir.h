@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the standalone store does to its folder besides writing snapshots: the lock, left-over
- * temporary files, and moving a damaged snapshot aside. Only store_file.c includes it; blocks for
- * the disk.
+ * What stores do to their folder besides writing snapshots: the lock, left-over temporary files,
+ * and moving a damaged snapshot aside. Blocks for the disk.
  */
 #ifndef GTM_COORD_STORE_FILE_DIR_H
 #define GTM_COORD_STORE_FILE_DIR_H

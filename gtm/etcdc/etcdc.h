@@ -181,6 +181,10 @@ enum etcdc_flag {
  * ETCDC_E_TOO_MANY (over 4,096 wait). Keys and values are copied. Reads try other endpoints by
  * themselves; writes only when nothing can have happened, or with ETCDC_IDEMPOTENT. */
 
+/* Whoever waits goes away: ends all calls that were started with this arg, without their callbacks.
+ * What was sent may still happen. */
+void etcdc_cancel(struct etcdc *client, const void *arg);
+
 /* [key, end); end.n == 0: just key. At most limit keys (0 = all: use etcdc_list for many).
  * revision 0 = now. */
 int etcdc_range(struct etcdc *client, struct etcdc_buf key, struct etcdc_buf end, int64_t limit,
