@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The HTTP API of the daemon: its listeners (unix socket; metrics on TCP) and what a handler needs
- * to read a request and to answer it. Handlers are in api_<noun>.c and are named in the table of
- * api_routes.c. Everything runs on the loop's thread; what may take longer than 5 ms goes through
- * gtm_api_build or gtm_loop_work.
+ * The HTTP API of the daemon: its listeners (unix socket; metrics on TCP; mutual TLS) and what a
+ * handler needs to read a request and to answer it. Handlers are in api_<noun>.c and are named in
+ * the table of api_routes.c. Everything runs on the loop's thread; what may take longer than 5 ms
+ * goes through gtm_api_build or gtm_loop_work.
  *
  * Happy path: evhttp parses → the route is found → its handler answers, at once or later.
  * Failure modes: a client that goes away before the answer costs nothing; the answer is dropped.
@@ -17,6 +17,7 @@
 #include "gtm/base/json.h"
 #include "gtm/base/metrics.h"
 #include "gtm/daemon/api_route.h"
+#include "gtm/daemon/api_tls.h"
 #include "gtm/model/node.h"
 
 #include <stdbool.h>
@@ -24,12 +25,16 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define GTM_API_CONNECTIONS_MAX 256 /* of all listeners together; more wait in the backlog */
+#define GTM_API_CONNECTIONS_MAX 256 /* of the unix socket, of metrics; more wait in the backlog */
+#define GTM_API_REMOTE_MAX      512 /* over TLS */
+#define GTM_API_PER_ADDRESS_MAX 128 /* over TLS; more are closed */
+#define GTM_API_HANDSHAKE_MS    5000
+#define GTM_API_IDLE_MS         60000 /* without a whole request */
 #define GTM_API_HEADER_MAX      (16 * 1024)
 #define GTM_API_BODY_MAX        (1024 * 1024)
 #define GTM_API_TABLE_MAX       (64 * 1024 * 1024) /* of a pushed table of latencies */
 #define GTM_API_TIMEOUT_S       30
-#define GTM_API_OWNER_MAX       64 /* bytes of a user's name, with the NUL */
+#define GTM_API_OWNER_MAX       64 /* bytes of who asks, with the NUL; longer ones are cut */
 
 struct gtmd;
 struct gtm_api;
@@ -45,6 +50,11 @@ struct gtm_api *gtm_api_new(struct gtmd *d, struct gtm_error *err);
 void gtm_api_free(struct gtm_api *api);
 /* The port bound by the metrics listener (host order), 0 = none. */
 uint16_t gtm_api_metrics_port(const struct gtm_api *api);
+/* New connections over TLS use it, those that are open are looked at again. Takes tls. Only with
+ * api.listen. */
+void gtm_api_set_tls(struct gtm_api *api, struct gtm_api_tls *tls);
+/* In force; NULL = no api.listen. */
+const struct gtm_api_tls *gtm_api_tls(const struct gtm_api *api);
 /* gtm_api_requests_total, gtm_api_request_duration_seconds, gtm_api_connections. */
 void gtm_api_metrics(const struct gtm_api *api, struct gtm_metrics *m);
 
@@ -75,8 +85,11 @@ const char *gtm_api_body(struct gtm_api_req *req, size_t *ret_len);
 struct gtm_json *gtm_api_body_object(struct gtm_api_req *req, const char *allowed);
 /* The media type without parameters, lower case is up to the client; NULL when absent. */
 const char *gtm_api_content_type(const struct gtm_api_req *req);
-/* Who asks, by the socket's peer credentials: a user's name, "uid N", or "unknown". */
+/* Who asks: by their certificate the user's name or "node/NAME"; else by the socket's peer
+ * credentials a user's name, "uid N", or "unknown". */
 void gtm_api_owner(const struct gtm_api_req *req, char out[GTM_API_OWNER_MAX]);
+/* What they may do. */
+enum gtm_api_role gtm_api_role(const struct gtm_api_req *req);
 
 /* --- answering: exactly one of these per request; req is gone afterwards --- */
 

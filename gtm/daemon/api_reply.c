@@ -12,16 +12,13 @@
 
 #include <errno.h>
 #include <event2/buffer.h>
-#include <event2/bufferevent.h>
 #include <event2/keyvalq_struct.h>
 #include <malloc.h>
-#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 
 const double gtm_api__bounds_s[GTM_API_BUCKETS_COUNT] = {0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10};
 
@@ -276,7 +273,7 @@ void gtm_api__dispatch(struct gtm_api_listener *listener, struct evhttp_request 
              gtm_api__body_max(match.route))
         gtm_api_problem(req, 413, "toolarge", "the body may have %zu bytes",
                         gtm_api__body_max(match.route));
-    else
+    else if (gtm_api__admit(req))
         match.route->handler(req);
 }
 
@@ -392,23 +389,6 @@ struct gtm_json *gtm_api_body_object(struct gtm_api_req *req, const char *allowe
         return NULL;
     }
     return root;
-}
-
-void gtm_api_owner(const struct gtm_api_req *req, char out[GTM_API_OWNER_MAX])
-{
-    snprintf(out, GTM_API_OWNER_MAX, "unknown");
-    struct evhttp_connection *con = evhttp_request_get_connection(req->http);
-    struct bufferevent *bev = con ? evhttp_connection_get_bufferevent(con) : NULL;
-    struct ucred cred;
-    socklen_t len = sizeof(cred);
-    if (!bev || getsockopt(bufferevent_getfd(bev), SOL_SOCKET, SO_PEERCRED, &cred, &len))
-        return;
-    struct passwd pw, *found = NULL;
-    char room[2048];
-    if (!getpwuid_r(cred.uid, &pw, room, sizeof(room), &found) && found)
-        snprintf(out, GTM_API_OWNER_MAX, "%.*s", GTM_API_OWNER_MAX - 1, found->pw_name);
-    else
-        snprintf(out, GTM_API_OWNER_MAX, "uid %u", (unsigned)cred.uid);
 }
 
 /* --- large answers --- */

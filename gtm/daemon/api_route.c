@@ -16,8 +16,7 @@ const char *gtm_api_method_word(enum gtm_api_method method)
 
 const char *gtm_api_role_word(enum gtm_api_role role)
 {
-    static const char *const words[GTM_API_ROLE_COUNT] = {"viewer", "operator", "admin"};
-    return (unsigned)role < GTM_API_ROLE_COUNT ? words[role] : "?";
+    return gtm_user_role_word((enum gtm_user_role)role);
 }
 
 static int hex_digit(char c)

@@ -8,6 +8,7 @@
 #define GTM_DAEMON_API_ROUTE_H
 
 #include "gtm/base/err.h"
+#include "gtm/model/identity.h"
 
 #include <stddef.h>
 
@@ -25,8 +26,14 @@ enum gtm_api_method {
 /* "GET", "PUT", … Never NULL. */
 const char *gtm_api_method_word(enum gtm_api_method method);
 
-enum gtm_api_role { GTM_API_VIEWER = 0, GTM_API_OPERATOR, GTM_API_ADMIN, GTM_API_ROLE_COUNT };
-/* "viewer", "operator", "admin". Never NULL. */
+enum gtm_api_role {
+    GTM_API_VIEWER = GTM_USER_VIEWER,
+    GTM_API_OPERATOR = GTM_USER_OPERATOR,
+    GTM_API_ADMIN = GTM_USER_ADMIN,
+    GTM_API_BREAKGLASS = GTM_USER_BREAKGLASS, /* past the rules of safety */
+    GTM_API_ROLE_COUNT = GTM_USER_ROLE_COUNT
+};
+/* "viewer", "operator", "admin", "breakglass". Never NULL. */
 const char *gtm_api_role_word(enum gtm_api_role role);
 
 struct gtm_api_req;

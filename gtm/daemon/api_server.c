@@ -1,89 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Listeners of the API over evhttp, which has no limit of connections: the listeners are paused
- * while too many are open, and ends are learnt through the close callback that each connection gets
- * right after evhttp made it (newcomers.h). See api.h.
+ * The listeners of the API: unix socket, metrics, and mutual TLS. Their connections are
+ * listener.h's. See api.h.
  */
 #include "gtm/daemon/api_server.h"
 
 #include "gtm/base/fs.h"
-#include "gtm/base/log.h"
-#include "gtm/base/loop.h"
 #include "gtm/base/mem.h"
 #include "gtm/daemon/daemon.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <event2/bufferevent.h>
-#include <event2/event.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#define ACCEPT_RETRY_MS 100
-#define BACKLOG         1024 /* a full one is an error for who does not block */
-
-/* --- the limit of connections --- */
-
-static void listeners_switch(struct gtm_api *api)
-{
-    bool open = !api->stopping && api->connections + api->newcomers.count < GTM_API_CONNECTIONS_MAX;
-    for (size_t i = 0; i < GTM_API_LISTENERS; i++) {
-        struct evconnlistener *ev = api->listeners[i].ev;
-        if (ev && open)
-            evconnlistener_enable(ev);
-        else if (ev)
-            evconnlistener_disable(ev);
-    }
-}
-
-static void on_closed(struct evhttp_connection *evcon, void *arg)
-{
-    (void)evcon;
-    struct gtm_api *api = arg;
-    if (api->connections > 0)
-        api->connections--;
-    listeners_switch(api);
-}
-
-static void on_made(void *arg, struct evhttp_connection *evcon)
-{
-    struct gtm_api *api = arg;
-    if (evcon) {
-        evhttp_connection_set_closecb(evcon, on_closed, api);
-        api->connections++;
-    }
-    listeners_switch(api);
-}
-
-/* evhttp asks for the bufferevent of a connection that it has accepted. */
-static struct bufferevent *on_accept(struct event_base *base, void *arg)
-{
-    struct gtm_api *api = arg;
-    struct bufferevent *bev = bufferevent_socket_new(base, -1, 0);
-    if (!bev || gtm_newcomers_add(&api->newcomers, base, bev) != GTM_OK)
-        return bev;        /* not counted, but closed by its time-out */
-    listeners_switch(api); /* libevent accepts until a callback pauses the listener */
-    return bev;
-}
-
-/* Out of descriptors: without a pause the loop would spin on the waiting connection. */
-static void on_accept_error(struct evconnlistener *ev, void *arg)
-{
-    struct gtm_api_listener *listener = arg;
-    gtm_log(GTM_LOG_WARN, "api", "cannot accept a connection",
-            gtm_kv_str("error", strerror(errno)));
-    evconnlistener_disable(ev);
-    gtm_timer_start(listener->api->accept_retry, ACCEPT_RETRY_MS);
-}
-
-static void on_accept_retry(void *arg)
-{
-    listeners_switch(arg);
-}
+#define BACKLOG 1024 /* a full one is an error for who does not block */
 
 /* --- sockets --- */
 
@@ -159,37 +92,6 @@ static int open_unix(struct gtm_api *api, const char *path, struct gtm_error *er
     return fd;
 }
 
-/* In host order, 0 = unknown. */
-static uint16_t bound_port(int fd)
-{
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } bound = {0};
-    socklen_t len = sizeof(bound);
-    if (getsockname(fd, &bound.any, &len))
-        return 0;
-    return ntohs(bound.any.sa_family == AF_INET ? bound.v4.sin_port : bound.v6.sin6_port);
-}
-
-static int open_tcp(struct gtm_api *api, const struct gtm_listen *at, struct gtm_error *err)
-{
-    int fd = socket(at->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
-    if (fd < 0)
-        return fail(fd, err, errno, "metrics.listen", at->text);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    /* Inherited by what is accepted; without it a kept-alive request waits 40 ms for the client's
-     * delayed acknowledgement. */
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    if (at->addr.ss_family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-    if (bind(fd, (const struct sockaddr *)&at->addr, at->addr_len) || listen(fd, BACKLOG))
-        return fail(fd, err, errno, "metrics.listen", at->text);
-    api->metrics_port = bound_port(fd);
-    return fd;
-}
-
 /* --- life --- */
 
 static void on_request(struct evhttp_request *http, void *arg)
@@ -197,40 +99,64 @@ static void on_request(struct evhttp_request *http, void *arg)
     gtm_api__dispatch(arg, http);
 }
 
-/* Takes fd. */
-static int serve(struct gtm_api_listener *listener, int fd, const struct gtm_api_route *routes,
-                 size_t count, struct gtm_error *err)
+/* Takes fd; -1: err is filled already. */
+static bool serve(struct gtm_api_listener *at, int fd, SSL_CTX *tls, struct gtm_error *err)
 {
-    struct event_base *base = gtm_loop_base(listener->api->d->loop);
-    listener->routes = routes;
-    listener->routes_count = count;
-    listener->stats = gtm_calloc(count + 1, sizeof(*listener->stats));
-    listener->http = evhttp_new(base);
-    listener->ev =
-        evconnlistener_new(base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-    if (!listener->ev)
+    struct gtm_api *api = at->api;
+    bool remote = at == &api->listeners[GTM_API_TLS];
+    bool metrics = at == &api->listeners[GTM_API_METRICS];
+    const struct gtm_listener_opts opts = {
+        .loop = api->d->loop,
+        .clock = api->d->clock,
+        .connections_max = remote ? GTM_API_REMOTE_MAX : GTM_API_CONNECTIONS_MAX,
+        .per_address_max = remote ? GTM_API_PER_ADDRESS_MAX : 0,
+        .handshake_ms = GTM_API_HANDSHAKE_MS,
+        .idle_ms = GTM_API_IDLE_MS,
+        .io_timeout_s = GTM_API_TIMEOUT_S,
+        .header_max = GTM_API_HEADER_MAX,
+        /* What only one route takes is refused to the others by the dispatch. */
+        .body_max = metrics ? GTM_API_BODY_MAX : GTM_API_TABLE_MAX,
+        .request = on_request,
+        .arg = at,
+    };
+    if (fd < 0)
+        return false;
+    at->routes = metrics ? gtm_api_metrics_routes : gtm_api_routes;
+    at->routes_count = metrics ? gtm_api_metrics_routes_count : gtm_api_routes_count;
+    at->stats = remote ? api->listeners[GTM_API_UNIX].stats
+                       : gtm_calloc(at->routes_count + 1, sizeof(*at->stats));
+    if (!at->stats) {
         close(fd);
-    if (!listener->stats || !listener->http || !listener->ev ||
-        !evhttp_bind_listener(listener->http, listener->ev)) {
-        if (listener->ev)
-            evconnlistener_free(listener->ev);
-        listener->ev = NULL;
-        return gtm_error_set(err, GTM_ENOMEM, "out of memory for the api's listener");
+        gtm_error_set(err, GTM_ENOMEM, "out of memory for the api's listener");
+        return false;
     }
-    evconnlistener_set_error_cb(listener->ev, on_accept_error);
-    evhttp_set_max_headers_size(listener->http, GTM_API_HEADER_MAX);
-    /* What only one route takes is refused to the others by the dispatch. */
-    evhttp_set_max_body_size(listener->http,
-                             routes == gtm_api_routes ? GTM_API_TABLE_MAX : GTM_API_BODY_MAX);
-    evhttp_set_timeout(listener->http, GTM_API_TIMEOUT_S);
-    evhttp_set_default_content_type(listener->http, NULL);
-    /* All that evhttp knows, so that a wrong one gets our 405 with Allow. */
-    evhttp_set_allowed_methods(listener->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
-                                                   EVHTTP_REQ_POST | EVHTTP_REQ_DELETE |
-                                                   EVHTTP_REQ_PATCH | EVHTTP_REQ_OPTIONS);
-    evhttp_set_bevcb(listener->http, on_accept, listener->api);
-    evhttp_set_gencb(listener->http, on_request, listener);
-    return 0;
+    at->listener = gtm_listener_new(&opts, fd, tls, err);
+    return at->listener != NULL;
+}
+
+static bool serve_remote(struct gtm_api *api, struct gtm_error *err)
+{
+    const struct gtm_node *node = api->d->node;
+    if (!node->api.has_listen)
+        return true;
+    struct gtm_api_tls *tls = gtm_api_tls_new(node, gtm_wall_ms(api->d->clock), err);
+    if (!tls)
+        return false;
+    gtm_api_set_tls(api, tls);
+    int fd = gtm_listener_socket(&node->api.listen, "api.listen", err);
+    return serve(&api->listeners[GTM_API_TLS], fd, tls->ctx, err);
+}
+
+static bool serve_all(struct gtm_api *api, struct gtm_error *err)
+{
+    const struct gtm_node *node = api->d->node;
+    if (!serve(&api->listeners[GTM_API_UNIX], open_unix(api, node->api_socket, err), NULL, err))
+        return false;
+    if (node->has_metrics &&
+        !serve(&api->listeners[GTM_API_METRICS],
+               gtm_listener_socket(&node->metrics_listen, "metrics.listen", err), NULL, err))
+        return false;
+    return serve_remote(api, err);
 }
 
 struct gtm_api *gtm_api_new(struct gtmd *d, struct gtm_error *err)
@@ -241,21 +167,10 @@ struct gtm_api *gtm_api_new(struct gtmd *d, struct gtm_error *err)
         return NULL;
     }
     api->d = d;
-    api->newcomers = (struct gtm_newcomers){.fn = on_made, .ctx = api};
     for (size_t i = 0; i < GTM_API_LISTENERS; i++)
         api->listeners[i].api = api;
-    api->accept_retry = gtm_timer_new(d->loop, on_accept_retry, api);
-    int fd = api->accept_retry ? open_unix(api, d->node->api_socket, err) : -1;
-    if (fd < 0 || serve(&api->listeners[0], fd, gtm_api_routes, gtm_api_routes_count, err))
-        goto fail;
-    if (d->node->has_metrics) {
-        fd = open_tcp(api, &d->node->metrics_listen, err);
-        if (fd < 0 || serve(&api->listeners[1], fd, gtm_api_metrics_routes,
-                            gtm_api_metrics_routes_count, err))
-            goto fail;
-    }
-    return api;
-fail:
+    if (serve_all(api, err))
+        return api;
     gtm_api_free(api);
     return NULL;
 }
@@ -272,24 +187,39 @@ void gtm_api_free(struct gtm_api *api)
 {
     if (!api)
         return;
-    api->stopping = true;
     remove_socket(api);
     while (api->requests)
         gtm_api__abandon(api->requests);
-    /* evhttp_free frees a listener before its connections, whose end looks at the listeners. */
     for (size_t i = 0; i < GTM_API_LISTENERS; i++)
-        api->listeners[i].ev = NULL;
-    for (size_t i = 0; i < GTM_API_LISTENERS; i++) {
-        if (api->listeners[i].http)
-            evhttp_free(api->listeners[i].http);
-        gtm_free(api->listeners[i].stats);
-    }
-    gtm_newcomers_clear(&api->newcomers);
-    gtm_timer_free(api->accept_retry);
+        gtm_listener_free(api->listeners[i].listener);
+    gtm_free(api->listeners[GTM_API_UNIX].stats); /* shared with TLS */
+    gtm_free(api->listeners[GTM_API_METRICS].stats);
+    gtm_api_tls_free(api->tls);
     gtm_free(api);
+}
+
+void gtm_api_set_tls(struct gtm_api *api, struct gtm_api_tls *tls)
+{
+    gtm_api_tls_free(api->tls);
+    api->tls = tls;
+    if (api->listeners[GTM_API_TLS].listener)
+        gtm_listener_set_tls(api->listeners[GTM_API_TLS].listener, tls->ctx);
+}
+
+const struct gtm_api_tls *gtm_api_tls(const struct gtm_api *api)
+{
+    return api ? api->tls : NULL;
 }
 
 uint16_t gtm_api_metrics_port(const struct gtm_api *api)
 {
-    return api->metrics_port;
+    return gtm_listener_port(api->listeners[GTM_API_METRICS].listener);
+}
+
+unsigned gtm_api__connections(const struct gtm_api *api)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < GTM_API_LISTENERS; i++)
+        n += gtm_listener_count(api->listeners[i].listener);
+    return n;
 }

@@ -47,14 +47,14 @@ static void durations_of(const struct gtm_api_listener *listener, size_t row, st
 void gtm_api_metrics(const struct gtm_api *api, struct gtm_metrics *m)
 {
     gtm_metrics_family(m, "gtm_api_requests_total", "counter", "API requests answered.");
-    for (size_t l = 0; l < GTM_API_LISTENERS; l++)
+    for (size_t l = 0; l < GTM_API_TLS; l++) /* which counts with the unix socket */
         for (size_t i = 0; api->listeners[l].stats && i <= api->listeners[l].routes_count; i++)
             metrics_of(&api->listeners[l], i, m);
     gtm_metrics_family(m, "gtm_api_request_duration_seconds", "histogram",
                        "Time from a request's arrival to its answer.");
-    for (size_t l = 0; l < GTM_API_LISTENERS; l++)
+    for (size_t l = 0; l < GTM_API_TLS; l++) /* which counts with the unix socket */
         for (size_t i = 0; api->listeners[l].stats && i < api->listeners[l].routes_count; i++)
             durations_of(&api->listeners[l], i, m);
     gtm_metrics_family(m, "gtm_api_connections", "gauge", "Open API connections.");
-    gtm_metrics_sample(m, api->connections, NULL);
+    gtm_metrics_sample(m, gtm_api__connections(api), NULL);
 }

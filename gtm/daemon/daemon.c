@@ -490,6 +490,12 @@ static void check_certificates(const struct gtm_node *node, struct gtm_diags *di
     if (node->push.has_listen && node->push.tls_cert && (node->roles & GTM_ROLE_HEALTH) &&
         gtm_push_check_tls(node->push.tls_cert, node->push.tls_key, &err) != GTM_OK)
         gtm_diags_add(diags, GTM_SEV_ERROR, node->path, 0, 0, "%s", err.text);
+    if (node->api.has_listen) {
+        struct gtm_api_tls *tls = gtm_api_tls_new(node, gtm_wall_ms(gtm_clock_system()), &err);
+        if (!tls)
+            gtm_diags_add(diags, GTM_SEV_ERROR, node->path, 0, 0, "%s", err.text);
+        gtm_api_tls_free(tls);
+    }
 }
 
 int gtmd_check(const char *node_path)

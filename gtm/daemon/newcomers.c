@@ -46,17 +46,17 @@ static void on_made(evutil_socket_t fd, short what, void *arg)
 int gtm_newcomers_add(struct gtm_newcomers *all, struct event_base *base, struct bufferevent *bev)
 {
     struct gtm_newcomer *newcomer = gtm_calloc(1, sizeof(*newcomer));
-    struct timeval now = {0};
     if (!newcomer)
         return GTM_ENOMEM;
     *newcomer = (struct gtm_newcomer){.all = all, .bev = bev, .next = all->first};
     newcomer->ev = event_new(base, -1, EV_TIMEOUT, on_made, newcomer);
-    if (!newcomer->ev || event_add(newcomer->ev, &now)) {
-        if (newcomer->ev)
-            event_free(newcomer->ev);
+    if (!newcomer->ev) {
         gtm_free(newcomer);
         return GTM_ENOMEM;
     }
+    /* Active at once: a time-out of zero would come after what the next poll finds, which may be
+     * the connection's first request, or its end. */
+    event_active(newcomer->ev, EV_TIMEOUT, 0);
     all->first = newcomer;
     all->count++;
     return GTM_OK;

@@ -383,6 +383,9 @@ static void check_dns(struct collector *c, const struct gtmd *d)
 {
     if (d->settings)
         add_certificate(c, d, "dns.tls", d->settings->tls_expires_ms);
+    const struct gtm_api_tls *api_tls = gtm_api_tls(d->api);
+    if (api_tls)
+        add_certificate(c, d, "api.tls", api_tls->expires_ms);
     if (gtmd_limited_per_s(d) > 0)
         add(c,
             &(struct finding){NOTE, "RateLimiting", "dns",

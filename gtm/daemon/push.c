@@ -24,7 +24,6 @@
 struct beat {
     struct gtm_push *push;
     struct evhttp_request *http;
-    struct gtm_push_connection *con;
     char pool[GTM_NAME_MAX + 1], endpoint[GTM_NAME_MAX + 1], monitor[GTM_NAME_MAX + 1];
     unsigned families; /* bits 1 << enum gtm_family */
     uint8_t digest[GTM_PUSH_DIGEST];
@@ -84,13 +83,18 @@ static bool refuse(struct beat *beat, enum gtm_push_refusal reason, int status, 
     return false;
 }
 
+static const struct sockaddr *address_of(const struct beat *beat)
+{
+    return evhttp_connection_get_addr(evhttp_request_get_connection(beat->http));
+}
+
 static void log_wrong_token(struct beat *beat)
 {
     struct gtm_push *push = beat->push;
     uint64_t held_back = 0;
     char *address = NULL;
     uint16_t port = 0;
-    evhttp_connection_get_peer(beat->con->evcon, &address, &port);
+    evhttp_connection_get_peer(evhttp_request_get_connection(beat->http), &address, &port);
     if (gtm_log_allow(&push->log_limit, gtm_mono_ms(push->d->clock), LOGS_PER_MINUTE, &held_back))
         gtm_log(GTM_LOG_WARN, "push", "a heartbeat with a wrong token",
                 gtm_kv_str("from", address ? address : "?"), gtm_kv_str("pool", beat->pool),
@@ -101,8 +105,7 @@ static void log_wrong_token(struct beat *beat)
 static bool refuse_token(struct beat *beat, const char *detail)
 {
     struct gtm_push *push = beat->push;
-    gtm_push__guard_failed(&push->guard, (const struct sockaddr *)&beat->con->from,
-                           gtm_mono_ms(push->d->clock));
+    gtm_push__guard_failed(&push->guard, address_of(beat), gtm_mono_ms(push->d->clock));
     log_wrong_token(beat);
     header(beat, "WWW-Authenticate", "Bearer");
     return refuse(beat, GTM_PUSH_TOKEN, 401, detail);
@@ -171,8 +174,7 @@ static bool read_token(struct beat *beat)
     struct gtm_push *push = beat->push;
     const char *auth =
         evhttp_find_header(evhttp_request_get_input_headers(beat->http), "Authorization");
-    if (!gtm_push__guard_allows(&push->guard, (const struct sockaddr *)&beat->con->from,
-                                gtm_mono_ms(push->d->clock))) {
+    if (!gtm_push__guard_allows(&push->guard, address_of(beat), gtm_mono_ms(push->d->clock))) {
         header(beat, "Retry-After", "6");
         return refuse(beat, GTM_PUSH_RATE, 429, "too many wrong tokens from this address");
     }
@@ -299,17 +301,10 @@ static bool deliver(struct beat *beat)
     return true;
 }
 
-void gtm_push__request(struct evhttp_request *http, void *arg)
+static void on_request(struct evhttp_request *http, void *arg)
 {
     struct gtm_push *push = arg;
     struct beat beat = {.push = push, .http = http};
-    beat.con = gtm_push__connection(push, evhttp_request_get_connection(http));
-    if (!beat.con) { /* no memory to count its connection: not served */
-        header(&beat, "Connection", "close");
-        refuse(&beat, GTM_PUSH_CONNECTIONS, 503, "too busy");
-        return;
-    }
-    beat.con->seen_ms = gtm_mono_ms(push->d->clock);
     if (read_target(&beat) && read_token(&beat) && read_body(&beat) && deliver(&beat)) {
         *(beat.well ? &push->up : &push->down) += 1;
         evhttp_send_reply(http, 204, "No Content", NULL);
@@ -318,6 +313,37 @@ void gtm_push__request(struct evhttp_request *http, void *arg)
 }
 
 /* --- life --- */
+
+static void on_refused(void *arg)
+{
+    struct gtm_push *push = arg;
+    push->refused[GTM_PUSH_CONNECTIONS]++;
+}
+
+/* Up to four times what a body may have, the answer is ours. */
+static bool listen_as(struct gtm_push *push, const struct gtm_node_push *conf,
+                      struct gtm_error *err)
+{
+    const struct gtm_listener_opts opts = {.loop = push->d->loop,
+                                           .clock = push->d->clock,
+                                           .connections_max = GTM_PUSH_CONNECTIONS_MAX,
+                                           .per_address_max = GTM_PUSH_PER_ADDRESS_MAX,
+                                           .handshake_ms = GTM_PUSH_HANDSHAKE_MS,
+                                           .idle_ms = GTM_PUSH_IDLE_MS,
+                                           .io_timeout_s = GTM_PUSH_IO_S,
+                                           .header_max = GTM_PUSH_HEADER_MAX,
+                                           .body_max = 4 * GTM_PUSH_BODY_MAX,
+                                           .request = on_request,
+                                           .refused = on_refused,
+                                           .arg = push};
+    SSL_CTX *tls = NULL;
+    if (conf->tls_cert && !(tls = gtm_push__tls_new(conf->tls_cert, conf->tls_key, err)))
+        return false;
+    int fd = gtm_listener_socket(&conf->listen, "push.listen", err);
+    push->listener = fd >= 0 ? gtm_listener_new(&opts, fd, tls, err) : NULL;
+    SSL_CTX_free(tls); /* the listener has its own reference */
+    return push->listener != NULL;
+}
 
 struct gtm_push *gtm_push_new(struct gtmd *d, struct gtm_error *err)
 {
@@ -336,8 +362,7 @@ struct gtm_push *gtm_push_new(struct gtmd *d, struct gtm_error *err)
     push->d = d;
     gtm_rand_seed_os(&rand);
     push->guard.seed = gtm_rand_next(&rand);
-    if ((conf->tls_cert && !(push->tls = gtm_push__tls_new(conf->tls_cert, conf->tls_key, err))) ||
-        gtm_push__listen(push, err) != GTM_OK) {
+    if (!listen_as(push, conf, err)) {
         gtm_push_free(push);
         return NULL;
     }
@@ -349,8 +374,7 @@ void gtm_push_free(struct gtm_push *push)
 {
     if (!push)
         return;
-    gtm_push__close(push);
-    SSL_CTX_free(push->tls);
+    gtm_listener_free(push->listener);
     gtm_map_free(push->secrets, gtm_free);
     *push->alive = false;
     if (!push->reading)
@@ -386,5 +410,5 @@ void gtm_push_metrics(const struct gtm_push *push, struct gtm_metrics *m)
                        "Heartbeats whose load could not be read; the rest of them counts.");
     gtm_metrics_sample(m, (double)push->load_errors, NULL);
     gtm_metrics_family(m, "gtm_push_connections", "gauge", "Open connections of heartbeats.");
-    gtm_metrics_sample(m, push->count, NULL);
+    gtm_metrics_sample(m, gtm_listener_count(push->listener), NULL);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the parts of the heartbeat listener share: sockets and connections (push_listen.c), tokens
- * and certificate (push_secrets.c), who tried too often (push_guard.c), requests (push.c). Internal
- * to push*.c; the control thread.
+ * What the parts of the heartbeat listener share: tokens and certificate (push_secrets.c), who
+ * tried too often (push_guard.c), requests (push.c); sockets and connections are listener.h's.
+ * Internal to push*.c; the control thread.
  */
 #ifndef GTM_DAEMON_PUSH_INT_H
 #define GTM_DAEMON_PUSH_INT_H
@@ -10,11 +10,10 @@
 #include "gtm/base/log.h"
 #include "gtm/base/loop.h"
 #include "gtm/base/map.h"
-#include "gtm/daemon/newcomers.h"
+#include "gtm/daemon/listener.h"
 #include "gtm/daemon/push.h"
 
 #include <event2/http.h>
-#include <event2/listener.h>
 #include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,8 +24,10 @@
 #define GTM_PUSH_HEADER_MAX      8192
 #define GTM_PUSH_BODY_MAX        16384
 #define GTM_PUSH_IDLE_MS         30000 /* without a whole request */
-#define GTM_PUSH_DIGEST          32    /* bytes of SHA-256 */
-#define GTM_PUSH_TOKEN_MAX       4096  /* bytes of a token's file */
+#define GTM_PUSH_HANDSHAKE_MS    10000
+#define GTM_PUSH_IO_S            30
+#define GTM_PUSH_DIGEST          32   /* bytes of SHA-256 */
+#define GTM_PUSH_TOKEN_MAX       4096 /* bytes of a token's file */
 
 enum gtm_push_refusal {
     GTM_PUSH_BAD = 0,
@@ -70,25 +71,11 @@ void gtm_push__secrets_load(struct gtm_push *push);
 /* The TLS context of the node's certificate. NULL on failure. Blocks. Free with SSL_CTX_free. */
 SSL_CTX *gtm_push__tls_new(const char *cert, const char *key, struct gtm_error *err);
 
-/* --- push_listen.c --- */
+/* --- push.c --- */
 
-struct gtm_push_connection {
-    struct gtm_push *push;
-    struct evhttp_connection *evcon;
-    struct sockaddr_storage from;
-    uint64_t seen_ms; /* its start, or its last request */
-    struct gtm_push_connection *prev, *next;
-};
 struct gtm_push {
     struct gtmd *d;
-    struct evhttp *http;
-    struct evconnlistener *ev; /* owned by http */
-    SSL_CTX *tls;              /* NULL: plain HTTP */
-    struct gtm_timer *sweep;
-    struct gtm_push_connection *connections;
-    struct gtm_newcomers newcomers;
-    unsigned count;
-    bool stopping;
+    struct gtm_listener *listener;
 
     struct gtm_map *secrets; /* monitor → struct gtm_push_secret; NULL: not read yet */
     bool reading, read_again;
@@ -98,16 +85,5 @@ struct gtm_push {
     struct gtm_log_limit log_limit;
     uint64_t up, down, refused[GTM_PUSH_REFUSAL_COUNT], load_errors;
 };
-
-/* GTM_E… with err filled. */
-int gtm_push__listen(struct gtm_push *push, struct gtm_error *err) GTM_MUST_CHECK;
-void gtm_push__close(struct gtm_push *push);
-/* The connection of a request, or NULL. */
-struct gtm_push_connection *gtm_push__connection(struct gtm_push *push,
-                                                 struct evhttp_connection *evcon);
-
-/* --- push.c --- */
-
-void gtm_push__request(struct evhttp_request *http, void *push);
 
 #endif

@@ -6,10 +6,10 @@
  */
 #include "gtm/base/fs.h"
 #include "gtm/base/mem.h"
+#include "gtm/base/tls.h"
 #include "gtm/daemon/daemon.h"
 #include "gtm/daemon/push_int.h"
 
-#include <openssl/err.h>
 #include <openssl/sha.h>
 #include <string.h>
 
@@ -104,9 +104,7 @@ static void install(struct gtm_push *push, struct job *job)
         gtm_log0(GTM_LOG_ERROR, "push", "out of memory: the tokens stay as they were");
     }
     if (job->tls) { /* connections keep their reference on the old one */
-        SSL_CTX_free(push->tls);
-        push->tls = job->tls;
-        job->tls = NULL;
+        gtm_listener_set_tls(push->listener, job->tls);
     }
 }
 
@@ -164,27 +162,8 @@ void gtm_push__secrets_load(struct gtm_push *push)
 
 SSL_CTX *gtm_push__tls_new(const char *cert, const char *key, struct gtm_error *err)
 {
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-    const char *what = "TLS", *file = "cannot be set up";
-    ERR_clear_error();
-    if (ctx && SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1) {
-        SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
-        SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
-        what = "push.tls.cert", file = cert;
-        if (SSL_CTX_use_certificate_chain_file(ctx, cert) == 1) {
-            what = "push.tls.key", file = key;
-            if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) == 1 &&
-                SSL_CTX_check_private_key(ctx) == 1)
-                return ctx;
-        }
-    }
-    unsigned long code = ERR_peek_error();
-    const char *reason =
-        ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
-    gtm_error_set(err, GTM_EIO, "%s %s: %s", what, file, reason ? reason : "not usable");
-    ERR_clear_error();
-    SSL_CTX_free(ctx);
-    return NULL;
+    return gtm_tls_server(&(struct gtm_tls_files){.section = "push.tls", .cert = cert, .key = key},
+                          err);
 }
 
 int gtm_push_check_tls(const char *cert, const char *key, struct gtm_error *err)

@@ -31,7 +31,8 @@ struct gtm__job {
     struct gtm_node *node;     /* read again, or NULL */
     struct gtm_intent *intent; /* read again, or a reference on the present one */
     struct gtm_settings *settings;
-    char **paths; /* databases when the node file is not read again */
+    struct gtm_api_tls *api_tls; /* or NULL */
+    char **paths;                /* databases when the node file is not read again */
     size_t paths_count;
     struct gtm_geo *geo; /* a reference on the present one, then what the compile used */
     bool geo_new, geo_failed;

@@ -37,6 +37,7 @@ void gtm__job_free(struct gtm__job *job)
     gtm_compiled_unref(job->previous);
     gtm_compiled_unref(job->compiled);
     gtm_settings_unref(job->settings);
+    gtm_api_tls_free(job->api_tls);
     gtm_free(job->zones);
     gtm_free(job->zones_loaded);
     gtm_diags_fini(&job->diags);
@@ -104,6 +105,14 @@ static void compile(struct gtm__job *job)
     gtm_free(copies);
 }
 
+static void load_api_tls(struct gtm__job *job)
+{
+    struct gtm_error err = {0};
+    job->api_tls = gtm_api_tls_new(job->node, gtm_wall_ms(gtm_clock_system()), &err);
+    if (!job->api_tls)
+        gtm_diags_add(&job->diags, GTM_SEV_ERROR, job->node_path, 0, 0, "%s", err.text);
+}
+
 void gtm__job_work(void *arg)
 {
     struct gtm__job *job = arg;
@@ -122,6 +131,8 @@ void gtm__job_work(void *arg)
     const struct gtm_node *node = job->node ? job->node : job->first ? job->reload->d->node : NULL;
     if (node)
         job->settings = gtm_settings_load(node, job->intent, &job->diags);
+    if (job->node && job->node->api.has_listen)
+        load_api_tls(job);
     load_geo(job);
     /* A database that fails changes nothing by itself. */
     if (!job->config && !job->first && !job->again && !job->geo_new)
@@ -149,6 +160,8 @@ void gtm__job_check_node(struct gtm__job *job, const struct gtm_node *now)
     check_same(job, "node.region", now->region, next->region);
     check_same(job, "data_dir", now->data_dir, next->data_dir);
     check_same(job, "api.socket", now->api_socket, next->api_socket);
+    check_same(job, "api.listen", now->api.has_listen ? now->api.listen.text : "",
+               next->api.has_listen ? next->api.listen.text : "");
     check_same(job, "metrics.listen", now->has_metrics ? now->metrics_listen.text : "",
                next->has_metrics ? next->metrics_listen.text : "");
     check_same(job, "push.listen", now->push.has_listen ? now->push.listen.text : "",
@@ -289,6 +302,10 @@ int gtm__job_install(struct gtm__job *job)
         gtm_node_free(d->node);
         d->node = job->node;
         job->node = NULL;
+    }
+    if (job->api_tls && d->api) {
+        gtm_api_set_tls(d->api, job->api_tls);
+        job->api_tls = NULL;
     }
     gtm__zones_follow(job->reload, before);
     gtm_compiled_unref(before);

@@ -7,11 +7,9 @@
 #include "gtm/base/fs.h"
 #include "gtm/base/mem.h"
 #include "gtm/base/rand.h"
+#include "gtm/base/tls.h"
 
-#include <openssl/err.h>
-#include <openssl/pem.h>
 #include <string.h>
-#include <time.h>
 
 #define SECRET_FILE_MAX 4096
 
@@ -266,15 +264,10 @@ static struct gtm_settings *make(struct loading *l)
  * whoever serves with it says. */
 static int64_t cert_expires_ms(const char *path)
 {
-    BIO *in = path ? BIO_new_file(path, "r") : NULL;
-    X509 *cert = in ? PEM_read_bio_X509(in, NULL, NULL, NULL) : NULL;
-    struct tm tm = {0};
-    int64_t ms = 0;
-    if (cert && ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1)
-        ms = (int64_t)timegm(&tm) * 1000;
+    struct gtm_error err = {0};
+    X509 *cert = path ? gtm_tls_cert_load(path, &err) : NULL;
+    int64_t ms = cert ? gtm_tls_cert_expires_ms(cert) : 0;
     X509_free(cert);
-    BIO_free(in);
-    ERR_clear_error();
     return ms;
 }
 

@@ -252,7 +252,6 @@ static void check_node(struct gtm_parse *p, const struct gtm_yaml_node *root, st
     check_listen(p, root, node);
     gtm_node_check_cluster(p, root, node);
     note_later(p, root, "agent", NULL);
-    note_later(p, root, "api", "listen");
 }
 
 static void parse_root(struct gtm_parse *p, const struct gtm_yaml_node *root, struct gtm_node *node)

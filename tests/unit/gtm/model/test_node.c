@@ -209,13 +209,13 @@ static void test_cluster_defaults(void **state)
 static void test_notes(void **state)
 {
     const char *text = "node: {name: n1, region: here}\ncluster_file: /c\n"
-                       "api: {listen: 127.0.0.1:8443, tls: {ca: a, cert: c, key: k}}\n";
+                       "agent: {members: [{group: g, member: m}]}\n";
     struct gtm_diags diags = {0};
     struct gtm_node *n = gtm_node_parse("n.yaml", text, strlen(text), &diags);
     assert_non_null(n);
     assert_int_equal(diags.count, 1);
     assert_int_equal(diags.items[0].severity, GTM_SEV_NOTE);
-    assert_string_equal(diags.items[0].text, "'api.listen' is not active yet");
+    assert_string_equal(diags.items[0].text, "'agent' is not active yet");
     gtm_diags_fini(&diags);
     gtm_node_free(n);
 }
