@@ -30,8 +30,9 @@ struct gtm_facts *gtm_facts_new(const struct gtm_intent *intent)
     facts->panic = gtm_calloc(intent->pools_count * 2 + 1, sizeof(*facts->panic));
     facts->pools = gtm_calloc(intent->pools_count + 1, sizeof(*facts->pools));
     facts->regions = gtm_calloc(intent->regions_count + 1, sizeof(*facts->regions));
+    facts->shifted = gtm_calloc(intent->regions_count + 1, sizeof(*facts->shifted));
     if (!facts->base || !facts->states || !facts->since_ms || !facts->panic_held || !facts->loads ||
-        !facts->recovery || !facts->panic || !facts->pools || !facts->regions ||
+        !facts->recovery || !facts->panic || !facts->pools || !facts->regions || !facts->shifted ||
         gtm_overrides_init(&facts->overrides)) {
         gtm_facts_free(facts);
         return NULL;
@@ -45,6 +46,7 @@ void gtm_facts_free(struct gtm_facts *facts)
         return;
     gtm_overrides_fini(&facts->overrides);
     gtm_free(facts->regions);
+    gtm_free(facts->shifted);
     gtm_free(facts->pools);
     gtm_free(facts->panic_held);
     gtm_free(facts->recovery);
@@ -91,6 +93,7 @@ struct gtm_facts *gtm_facts_clone(const struct gtm_facts *facts)
     memcpy(copy->panic, facts->panic, intent->pools_count * 2 * sizeof(*facts->panic));
     memcpy(copy->pools, facts->pools, intent->pools_count * sizeof(*facts->pools));
     memcpy(copy->regions, facts->regions, intent->regions_count * sizeof(*facts->regions));
+    memcpy(copy->shifted, facts->shifted, intent->regions_count * sizeof(*facts->shifted));
     return copy;
 }
 
@@ -153,7 +156,8 @@ bool gtm_facts_find(const struct gtm_facts *facts, const char *key, size_t *ret_
                     long *ret_endpoint)
 {
     char pool_name[GTM_NAME_MAX + 1];
-    const char *slash = strchr(key, '/');
+    bool whole = !strncmp(key, "pool/", 5);
+    const char *slash = whole || !strncmp(key, "endpoint/", 9) ? strchr(key, '/') : NULL;
     size_t n = slash ? strcspn(slash + 1, "/") : SIZE_MAX;
     if (n > GTM_NAME_MAX)
         return false;
@@ -164,12 +168,43 @@ bool gtm_facts_find(const struct gtm_facts *facts, const char *key, size_t *ret_
         return false;
     *ret_pool = (size_t)pool;
     *ret_endpoint = -1;
-    if (!strncmp(key, "pool/", 5))
+    if (whole)
         return true;
     const char *name = slash + 1 + n;
     int endpoint = *name == '/' ? gtm_pool_endpoint(&facts->intent->pools[pool], name + 1) : -1;
     *ret_endpoint = endpoint;
     return endpoint >= 0;
+}
+
+int gtm_facts_find_region(const struct gtm_facts *facts, const char *key)
+{
+    if (strncmp(key, "region/", 7) != 0 && strncmp(key, "shift/", 6) != 0)
+        return -1;
+    return gtm_intent_region(facts->intent, strchr(key, '/') + 1);
+}
+
+void gtm_facts_each(const struct gtm_facts *facts, const char *key,
+                    void (*fn)(void *ctx, size_t pool, size_t endpoint), void *ctx)
+{
+    const struct gtm_intent *intent = facts->intent;
+    int region = gtm_facts_find_region(facts, key);
+    size_t first = 0, end = intent->pools_count;
+    long endpoint = -1;
+    if (region < 0) {
+        if (!gtm_facts_find(facts, key, &first, &endpoint))
+            return;
+        end = first + 1;
+    }
+    for (size_t p = first; p < end; p++)
+        for (size_t e = 0; e < intent->pools[p].endpoints_count; e++)
+            if ((region < 0 || intent->pools[p].endpoints[e].region == (unsigned)region) &&
+                (endpoint < 0 || e == (size_t)endpoint))
+                fn(ctx, p, e);
+}
+
+bool gtm_facts_paused(const struct gtm_facts *facts)
+{
+    return gtm_overrides_get(&facts->overrides, GTM_AUTOMATION_KEY) != NULL;
 }
 
 void gtm_facts_apply_override(struct gtm_facts *facts, const char *key, struct gtm_touched *touched)
@@ -178,9 +213,14 @@ void gtm_facts_apply_override(struct gtm_facts *facts, const char *key, struct g
     enum gtm_admin admin = override && !override->draining ? override->admin : GTM_ADMIN_AUTO;
     size_t pool = 0;
     long endpoint = -1;
-    if (!gtm_facts_find(facts, key, &pool, &endpoint))
+    int region = gtm_facts_find_region(facts, key);
+    if (region >= 0 && key[0] == 's')
+        facts->shifted[region] = override ? policy_shift_now(&override->shift) : 0;
+    else if (region >= 0)
+        gtm_states_set_region_admin(facts->states, (size_t)region, admin, touched);
+    else if (!gtm_facts_find(facts, key, &pool, &endpoint))
         return;
-    if (endpoint < 0)
+    else if (endpoint < 0)
         gtm_states_set_pool_admin(facts->states, pool, admin, touched);
     else
         gtm_states_set_admin(facts->states, pool, (size_t)endpoint, admin, touched);
@@ -217,13 +257,13 @@ bool gtm_facts_drain(const struct gtm_facts *facts, size_t pool, size_t endpoint
                      unsigned *share)
 {
     const struct gtm_pool *p = &facts->intent->pools[pool];
-    const char *const endpoints[] = {p->endpoints[endpoint].name, NULL};
+    const char *region = facts->intent->regions[p->endpoints[endpoint].region].name;
     bool any = false;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         char key[GTM_OVERRIDE_KEY_BYTES];
-        const struct gtm_override *o = gtm_override_key(p->name, endpoints[i], key)
-                                           ? gtm_overrides_get(&facts->overrides, key)
-                                           : NULL;
+        bool fits = i == 2 ? gtm_override_key_of("region", region, key)
+                           : gtm_override_key(p->name, i ? NULL : p->endpoints[endpoint].name, key);
+        const struct gtm_override *o = fits ? gtm_overrides_get(&facts->overrides, key) : NULL;
         if (!o || !o->draining)
             continue;
         uint64_t since = (uint64_t)o->since_ms;
@@ -233,6 +273,30 @@ bool gtm_facts_drain(const struct gtm_facts *facts, size_t pool, size_t endpoint
         any = true;
     }
     return any;
+}
+
+static unsigned shifted(const struct gtm_facts *facts, size_t pool, size_t endpoint)
+{
+    return facts->shifted[facts->intent->pools[pool].endpoints[endpoint].region];
+}
+
+void gtm_facts_put_share(struct gtm_facts *facts, size_t pool, size_t endpoint,
+                         enum gtm_family family, const struct gtm_clock *clock,
+                         struct gtm_touched *touched)
+{
+    unsigned share =
+        policy_recovery_share(&facts->recovery[(facts->base[pool] + endpoint) * 2 + family],
+                              &facts->intent->pools[pool], gtm_mono_ms(clock));
+    unsigned gone = shifted(facts, pool, endpoint);
+    if (gtm_map_count(facts->overrides.map) > 0)
+        gtm_facts_drain(facts, pool, endpoint, gtm_wall_ms(clock), &share);
+    if (share > 0 && gone > 0 && gone < GTM_SHARE_FULL) {
+        share = share * (GTM_SHARE_FULL - gone) / GTM_SHARE_FULL;
+        share = share > 0 ? share : 1; /* the last step takes it out, not the one before */
+    } else if (gone > 0) {
+        share = 0;
+    }
+    gtm_states_set_share(facts->states, pool, endpoint, family, share, touched);
 }
 
 const char *gtm_facts_share_text(const struct gtm_facts *facts, size_t pool, size_t endpoint,
@@ -247,9 +311,13 @@ const char *gtm_facts_share_text(const struct gtm_facts *facts, size_t pool, siz
         return out;
     }
     char text[POLICY_RECOVERY_TEXT];
-    snprintf(out, GTM_SHARE_TEXT_BYTES, "%s",
-             policy_recovery_say(&facts->recovery[at], &facts->intent->pools[pool],
-                                 gtm_mono_ms(clock), text));
+    policy_recovery_say(&facts->recovery[at], &facts->intent->pools[pool], gtm_mono_ms(clock),
+                        text);
+    if (!text[0] && shifted(facts, pool, endpoint) > 0)
+        snprintf(out, GTM_SHARE_TEXT_BYTES, "traffic shift: %u %% of its region's users moved away",
+                 shifted(facts, pool, endpoint) * 100 / GTM_SHARE_FULL);
+    else
+        snprintf(out, GTM_SHARE_TEXT_BYTES, "%s", text);
     return out;
 }
 

@@ -14,6 +14,7 @@
 #include "gtm/model/intent.h"
 #include "gtm/model/states.h"
 #include "policies/recovery.h"
+#include "policies/rules.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,9 +25,27 @@
 #define GTM_OVERRIDES_MAX         5000 /* at a time */
 #define GTM_OVERRIDE_KEY_BYTES    160  /* "endpoint/" + 2 × 63 + … */
 
-/* An operator's order. */
+#define GTM_SHARE_TEXT_BYTES 160
+
+/* An operator's order. Its key says what it is about:
+ *
+ *     endpoint/POOL/NAME  pool/POOL  region/REGION  node/NODE    up, down or drain
+ *     shift/REGION        users of the region leave it in steps
+ *     switch/NAME         what rules of kind gate look at
+ *     automation          nothing is decided by itself: no step of a shift, no ramp, no balancing.
+ *                         Health goes on to be obeyed
+ */
+enum gtm_order_kind { GTM_ORDER_ADMIN = 0, GTM_ORDER_SHIFT, GTM_ORDER_SWITCH, GTM_ORDER_PAUSE };
+#define GTM_ORDER_RULES_BYTES 256
+#define GTM_AUTOMATION_KEY    "automation"
 struct gtm_override {
-    enum gtm_admin admin; /* never auto: that is "no order" */
+    enum gtm_order_kind kind;
+    enum gtm_admin admin; /* never auto: that is "no order"; auto in other kinds */
+    enum gtm_switch on;   /* switch */
+    struct policy_shift shift;
+    unsigned shift_unwell; /* endpoints outside the region that were not well when it began */
+    char shift_why[GTM_SHARE_TEXT_BYTES]; /* held: why */
+    char rules[GTM_ORDER_RULES_BYTES];    /* overridden, with commas between; "" = none */
     char owner[GTM_OVERRIDE_OWNER_BYTES];
     char reason[GTM_OVERRIDE_REASON_BYTES]; /* may be empty */
     int64_t since_ms;                       /* Unix time */
@@ -36,8 +55,7 @@ struct gtm_override {
     bool saved;                             /* the store has it */
 };
 
-/* Orders by key ("endpoint/POOL/NAME", "pool/POOL"), also for objects that the present intent does
- * not have. */
+/* Orders by key, also for objects that the present intent does not have. */
 struct gtm_overrides {
     struct gtm_map *map;
 };
@@ -57,9 +75,15 @@ bool gtm_overrides_ended(const struct gtm_overrides *all, int64_t now_ms,
 char *gtm_override_print(const struct gtm_override *override);
 int gtm_override_parse(const char *text, size_t len,
                        struct gtm_override *ret_override) GTM_MUST_CHECK;
+/* "drain", "shift 50 %", "on", "paused". Returns out. */
+#define GTM_OVERRIDE_WORD_BYTES 24
+const char *gtm_override_word(const struct gtm_override *override,
+                              char out[GTM_OVERRIDE_WORD_BYTES]);
 /* Keys; false when they do not fit. */
 bool gtm_override_key(const char *pool, const char *endpoint, /* NULL = the pool */
                       char ret_key[GTM_OVERRIDE_KEY_BYTES]);
+/* "region", "shift", "switch" or "node". */
+bool gtm_override_key_of(const char *noun, const char *name, char ret_key[GTM_OVERRIDE_KEY_BYTES]);
 
 /* What an endpoint said of its load last, each figure with its time. */
 struct gtm_endpoint_load {
@@ -85,6 +109,7 @@ struct gtm_facts {
     struct gtm_endpoint_load *loads;  /* [endpoint] */
     struct gtm_group_health *pools;   /* by pool */
     struct gtm_group_health *regions; /* by region */
+    unsigned *shifted;                /* by region: of 1000 users, those that an order moves away */
     struct gtm_overrides overrides;
 };
 
@@ -99,6 +124,13 @@ int gtm_facts_carry(struct gtm_facts *facts, const struct gtm_facts *from) GTM_M
  * intent has. */
 bool gtm_facts_find(const struct gtm_facts *facts, const char *key, size_t *ret_pool,
                     long *ret_endpoint);
+/* The region that the key of an order names (region/ or shift/), or -1. */
+int gtm_facts_find_region(const struct gtm_facts *facts, const char *key);
+/* Calls fn for every endpoint that the key names: its own, its pool's or its region's. */
+void gtm_facts_each(const struct gtm_facts *facts, const char *key,
+                    void (*fn)(void *ctx, size_t pool, size_t endpoint), void *ctx);
+/* Does an order hold what decides by itself? */
+bool gtm_facts_paused(const struct gtm_facts *facts);
 /* Puts the order under key (or its absence) into the states; unknown names are ignored. One that
  * drains gradually is as none until it is over: the shares do it. */
 void gtm_facts_apply_override(struct gtm_facts *facts, const char *key,
@@ -106,13 +138,16 @@ void gtm_facts_apply_override(struct gtm_facts *facts, const char *key,
 /* All orders. */
 void gtm_facts_apply_overrides(struct gtm_facts *facts, struct gtm_touched *touched);
 
-/* The share that gradual drains of the endpoint and its pool leave is written to *share when it is
- * less; false: none is under way. */
+/* The share that gradual drains of the endpoint, its pool and its region leave is written to *share
+ * when it is less; false: none is under way. */
 bool gtm_facts_drain(const struct gtm_facts *facts, size_t pool, size_t endpoint, int64_t wall_ms,
                      unsigned *share);
+/* Puts the share of an address into the states: what its way back, drains and shifts come to. */
+void gtm_facts_put_share(struct gtm_facts *facts, size_t pool, size_t endpoint,
+                         enum gtm_family family, const struct gtm_clock *clock,
+                         struct gtm_touched *touched);
 /* Why an address takes less than its weight: "held for 12 s more (failback.hold)"; "" when it does
  * not. Times as of now, by clock. Returns out. */
-#define GTM_SHARE_TEXT_BYTES 160
 const char *gtm_facts_share_text(const struct gtm_facts *facts, size_t pool, size_t endpoint,
                                  enum gtm_family family, const struct gtm_clock *clock,
                                  char out[GTM_SHARE_TEXT_BYTES]);

@@ -160,38 +160,39 @@ static void on_override_stored(void *arg, const struct gtm_store_result *result)
     gtm_free(job);
 }
 
-int gtm_state__persist(struct gtm_state *state, const char *key, gtm_state_done_fn done, void *arg)
+int gtm_state__persist(struct gtm_state *state, const struct gtm_state_order_commit *order,
+                       gtm_state_done_fn done, void *arg)
 {
     struct store_job *job = gtm_calloc(1, sizeof(*job));
     if (!job)
         return GTM_ENOMEM;
     *job = (struct store_job){.state = state, .done = done, .arg = arg};
-    snprintf(job->key, sizeof(job->key), "%s", key);
-    int rc = gtm_state__store_override(state, key, on_override_stored, job);
+    snprintf(job->key, sizeof(job->key), "%s", order->key);
+    int rc = gtm_state__store_override(state, order, on_override_stored, job);
     if (rc)
         gtm_free(job);
     return rc;
 }
 
 /* Puts the order in force and hands it to the store. */
-static int change_override(struct gtm_state *state, const char *key,
-                           const struct gtm_override *override, gtm_state_done_fn done, void *arg)
+static int change_override(struct gtm_state *state, const struct gtm_state_order_commit *order,
+                           gtm_state_done_fn done, void *arg)
 {
     struct gtm_facts *facts = state->now->facts;
-    if (override) {
-        struct gtm_override copy = *override;
+    if (order->override) {
+        struct gtm_override copy = *order->override;
         copy.saved = false;
-        int rc = gtm_overrides_put(&facts->overrides, key, &copy);
+        int rc = gtm_overrides_put(&facts->overrides, order->key, &copy);
         if (rc)
             return rc;
     } else {
-        gtm_overrides_remove(&facts->overrides, key);
+        gtm_overrides_remove(&facts->overrides, order->key);
     }
-    gtm_state__drain_changed(state, key);
-    gtm_facts_apply_override(facts, key, &state->now->touched);
+    gtm_state__drain_changed(state, order->key);
+    gtm_facts_apply_override(facts, order->key, &state->now->touched);
     gtm_state__publish(state);
     arm_end(state);
-    int rc = gtm_state__persist(state, key, done, arg);
+    int rc = gtm_state__persist(state, order, done, arg);
     if (rc) { /* in force, but not durable: said at once */
         struct gtm_error err = {0};
         gtm_error_set(&err, rc, "the store takes no more: %s", gtm_err_text(rc));
@@ -202,14 +203,25 @@ static int change_override(struct gtm_state *state, const char *key,
     return 0;
 }
 
-int gtm_state_override(struct gtm_state *state, const char *key,
-                       const struct gtm_override *override, gtm_state_done_fn done, void *arg)
+int gtm_state_override_by(struct gtm_state *state, const char *key,
+                          const struct gtm_override *override, const struct gtm_audit_entry *entry,
+                          const struct gtm_store_change *more, size_t more_count,
+                          gtm_state_done_fn done, void *arg)
 {
+    struct gtm_state_order_commit order = {key, override, entry, more, more_count};
+    if (more_count > GTM_STATE_ORDER_MORE)
+        return GTM_EINVAL;
     if (!state->now || state->opts.mode == GTM_STATE_PIPELINE)
         return GTM_ESTATE;
     if (state->opts.mode == GTM_STATE_FOLLOWS)
-        return gtm_state__commit_order(state, key, override, done, arg);
-    return change_override(state, key, override, done, arg);
+        return gtm_state__commit_order(state, &order, done, arg);
+    return change_override(state, &order, done, arg);
+}
+
+int gtm_state_override(struct gtm_state *state, const char *key,
+                       const struct gtm_override *override, gtm_state_done_fn done, void *arg)
+{
+    return gtm_state_override_by(state, key, override, NULL, NULL, 0, done, arg);
 }
 
 static void on_end(void *arg)
@@ -219,11 +231,14 @@ static void on_end(void *arg)
     while (state->now &&
            gtm_overrides_ended(&state->now->facts->overrides, gtm_wall_ms(state->clock), key)) {
         const struct gtm_override *old = gtm_overrides_get(&state->now->facts->overrides, key);
-        char from[16], cause[GTM_OVERRIDE_OWNER_BYTES + GTM_OVERRIDE_REASON_BYTES + 64];
-        snprintf(from, sizeof(from), "%s", gtm_admin_word(old->admin));
+        char from[GTM_OVERRIDE_WORD_BYTES],
+            cause[GTM_OVERRIDE_OWNER_BYTES + GTM_OVERRIDE_REASON_BYTES + 64];
+        gtm_override_word(old, from);
+        const char *to = old->kind == GTM_ORDER_SWITCH ? "off" : "auto";
         snprintf(cause, sizeof(cause), "the order of %s has ended%s%s", old->owner,
                  old->reason[0] ? ": " : "", old->reason);
-        if (change_override(state, key, NULL, NULL, NULL)) {
+        struct gtm_state_order_commit gone = {.key = key};
+        if (change_override(state, &gone, NULL, NULL)) {
             gtm_timer_start(state->end_timer, FLIP_RETRY_MS);
             return;
         }
@@ -231,7 +246,7 @@ static void on_end(void *arg)
                                                                .level = GTM_LOG_INFO,
                                                                .subject = key,
                                                                .from = from,
-                                                               .to = "auto",
+                                                               .to = to,
                                                                .cause = cause});
     }
     arm_end(state);

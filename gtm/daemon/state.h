@@ -109,6 +109,13 @@ typedef void (*gtm_state_done_fn)(void *arg, int code, const struct gtm_error *e
 int gtm_state_override(struct gtm_state *state, const char *key,
                        const struct gtm_override *override, gtm_state_done_fn done,
                        void *arg) GTM_MUST_CHECK;
+/* The same with what its entry in the audit chain says (gtm_state_override makes one up from the
+ * order), and with further changes in the same commit. Both are copied. */
+struct gtm_audit_entry;
+int gtm_state_override_by(struct gtm_state *state, const char *key,
+                          const struct gtm_override *override, const struct gtm_audit_entry *entry,
+                          const struct gtm_store_change *more, size_t more_count,
+                          gtm_state_done_fn done, void *arg) GTM_MUST_CHECK;
 
 /* Ends the wait of a recovered endpoint (hold, penalty, manual failback); it ramps up from now.
  * dry_run only looks. GTM_ENOTFOUND no such endpoint, GTM_ESTATE it waits for nothing. */

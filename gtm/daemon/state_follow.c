@@ -221,22 +221,26 @@ void gtm_state_followed(struct gtm_state *state)
 
 /* --- orders --- */
 
+struct taking {
+    const struct gtm_facts *facts;
+    bool any;
+};
+
+static void take(void *ctx, size_t pool, size_t endpoint)
+{
+    struct taking *t = ctx;
+    for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++)
+        if (gtm_endpoint_has(&t->facts->intent->pools[pool].endpoints[endpoint], f) &&
+            gtm_states_share(t->facts->states, pool, endpoint, (enum gtm_family)f) > 0)
+            t->any = true;
+}
+
 /* Does anything that the order names still take users? */
 static bool takes_users(const struct gtm_state_next *next, const char *key)
 {
-    size_t pool = 0;
-    long endpoint = -1;
-    if (!gtm_facts_find(next->facts, key, &pool, &endpoint))
-        return false;
-    const struct gtm_pool *p = &next->facts->intent->pools[pool];
-    size_t first = endpoint < 0 ? 0 : (size_t)endpoint;
-    size_t end = endpoint < 0 ? p->endpoints_count : first + 1;
-    for (size_t e = first; e < end; e++)
-        for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++)
-            if (gtm_endpoint_has(&p->endpoints[e], f) &&
-                gtm_states_share(next->facts->states, pool, e, f) > 0)
-                return true;
-    return false;
+    struct taking t = {.facts = next->facts};
+    gtm_facts_each(next->facts, key, take, &t);
+    return t.any;
 }
 
 void gtm_state__follow_drains(struct gtm_state *state, struct gtm_state_next *next)
@@ -289,24 +293,14 @@ static void on_order(void *arg, const struct gtm_store_result *result)
     gtm_free(job);
 }
 
-int gtm_state__commit_order(struct gtm_state *state, const char *key,
-                            const struct gtm_override *override, gtm_state_done_fn done, void *arg)
+int gtm_state__commit_order(struct gtm_state *state, const struct gtm_state_order_commit *order,
+                            gtm_state_done_fn done, void *arg)
 {
     struct order_job *job = gtm_calloc(1, sizeof(*job));
-    char *text = override ? gtm_override_print(override) : NULL;
-    char store_key[GTM_OVERRIDE_KEY_BYTES + 16];
-    int rc = !job || (override && !text) ? GTM_ENOMEM : 0;
-    snprintf(store_key, sizeof(store_key), "override/%s", key);
-    if (!rc) {
-        *job = (struct order_job){done, arg};
-        struct gtm_store_change change = {.kind = text ? GTM_STORE_PUT : GTM_STORE_DELETE,
-                                          .key = store_key,
-                                          .value = text,
-                                          .value_len = text ? strlen(text) : 0,
-                                          .expect = GTM_STORE_ANY};
-        rc = gtm_store_commit(state->opts.store, &change, 1, on_order, job);
-    }
-    gtm_free(text);
+    if (!job)
+        return GTM_ENOMEM;
+    *job = (struct order_job){done, arg};
+    int rc = gtm_state__store_override(state, order, on_order, job);
     if (rc)
         gtm_free(job);
     return rc;

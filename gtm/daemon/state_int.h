@@ -58,6 +58,16 @@ struct gtm_saved_health {
     int64_t since_ms;
 };
 
+/* An order on its way into the store. */
+struct gtm_state_order_commit {
+    const char *key;
+    const struct gtm_override *override; /* NULL = none any more */
+    const struct gtm_audit_entry *entry; /* NULL = made up from it */
+    const struct gtm_store_change *more; /* changes of the same commit */
+    size_t more_count;
+};
+#define GTM_STATE_ORDER_MORE 4
+
 struct gtm_change {
     struct gtm_change *next;
     char key[HEALTH_KEY_BYTES];
@@ -126,6 +136,7 @@ struct gtm_state {
     struct gtm_timer *flip_retry, *save_timer, *end_timer, *share_timer;
     uint64_t balanced_ms;   /* the last step; monotonic */
     uint64_t share_wake_ms; /* when share_timer fires; monotonic, 0 = it does not */
+    uint64_t paused_ms;     /* automation: the last time it was seen paused; monotonic, 0 = not */
     uint64_t changes;
     bool isolated; /* FOLLOWS: own probes may take out */
 
@@ -167,15 +178,16 @@ void gtm_state__follow_drains(struct gtm_state *state, struct gtm_state_next *ne
 /* PIPELINE, FOLLOWS: from Unix time to the monotonic clock and back. */
 uint64_t gtm_state__to_mono(const struct gtm_state *state, uint64_t wall_ms);
 /* FOLLOWS: hands the order to the store. */
-int gtm_state__commit_order(struct gtm_state *state, const char *key,
-                            const struct gtm_override *override, gtm_state_done_fn done,
-                            void *arg) GTM_MUST_CHECK;
+int gtm_state__commit_order(struct gtm_state *state, const struct gtm_state_order_commit *order,
+                            gtm_state_done_fn done, void *arg) GTM_MUST_CHECK;
 
 /* state_loads.c */
 /* A load report of a slot's endpoint. */
 void gtm_state__load(struct gtm_state *state, const struct gtm_slot *slot,
                      const struct health_load *load);
 
+/* What the pools shed from a region: by themselves, or, when that is more, by an order. */
+void gtm_state__put_sheds(struct gtm_state *state, struct gtm_state_next *next, unsigned region);
 int gtm_state__loads_prepared(struct gtm_state *state, struct gtm_state_next *next) GTM_MUST_CHECK;
 void gtm_state__loads_free(struct gtm_state_next *next);
 
@@ -216,12 +228,12 @@ void gtm_state__mark(struct gtm_state *state, size_t slot);
 void gtm_state__on_save(void *state);
 /* Remembers how a commit to the store went. */
 void gtm_state__saved(struct gtm_state *state, int code, const struct gtm_error *err);
-/* Hands the order under key, or its absence, to the store and remembers how it went; done may be
- * NULL. Negative: nothing was queued. */
-int gtm_state__persist(struct gtm_state *state, const char *key, gtm_state_done_fn done,
-                       void *arg) GTM_MUST_CHECK;
+/* Hands the order to the store and remembers how it went; done may be NULL. Negative: nothing was
+ * queued. */
+int gtm_state__persist(struct gtm_state *state, const struct gtm_state_order_commit *order,
+                       gtm_state_done_fn done, void *arg) GTM_MUST_CHECK;
 /* The commit alone. */
-int gtm_state__store_override(struct gtm_state *state, const char *key, gtm_store_done_fn *done,
-                              void *arg) GTM_MUST_CHECK;
+int gtm_state__store_override(struct gtm_state *state, const struct gtm_state_order_commit *order,
+                              gtm_store_done_fn *done, void *arg) GTM_MUST_CHECK;
 
 #endif

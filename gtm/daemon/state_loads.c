@@ -103,7 +103,7 @@ static struct gtm_spill *find_spill(struct gtm_state_next *in, const char *pool)
     return NULL;
 }
 
-/* Memory of regions that were there before, by name; sheds themselves are carried by the states. */
+/* Memory of regions that were there before, by name. */
 static void carry_spill(const struct gtm_state *state, const struct gtm_state_next *next,
                         struct gtm_spill *to)
 {
@@ -115,9 +115,7 @@ static void carry_spill(const struct gtm_state *state, const struct gtm_state_ne
         for (size_t o = 0; was >= 0 && o < from->count; o++) {
             if (from->region_of[o] != was)
                 continue;
-            unsigned shed = to->regions[r].shed;
             to->regions[r] = from->regions[o];
-            to->regions[r].shed = shed;
             to->told[r] = from->told[o];
         }
     }
@@ -146,8 +144,6 @@ static int prepare_spill(const struct gtm_state *state, struct gtm_state_next *n
         if (r < s->count)
             continue;
         s->region_of[s->count++] = (uint16_t)pool->endpoints[e].region;
-        s->regions[r].shed =
-            gtm_states_shed(next->facts->states, p, pool->endpoints[e].region); /* carried over */
     }
     if (state->now)
         carry_spill(state, next, s);
@@ -302,6 +298,28 @@ static void fill_region(const struct gtm_state *state, const struct gtm_spill *s
     to->utilisation = known == 0 ? -1 : all ? weighted / capacity : load / (double)known;
 }
 
+static void put_shed(const struct gtm_state *state, struct gtm_state_next *next, size_t pool,
+                     unsigned region, unsigned shed)
+{
+    unsigned shifted = next->facts->shifted[region];
+    gtm_states_set_shed(next->facts->states, pool, region, shifted > shed ? shifted : shed,
+                        next == state->now ? &next->touched : NULL);
+}
+
+void gtm_state__put_sheds(struct gtm_state *state, struct gtm_state_next *next, unsigned region)
+{
+    size_t i = 0; /* spills are in the order of their pools */
+    for (size_t p = 0; p < next->facts->intent->pools_count; p++) {
+        const struct gtm_spill *s =
+            i < next->spills_count && next->spills[i].pool == p ? &next->spills[i++] : NULL;
+        unsigned shed = 0;
+        for (size_t r = 0; s && r < s->count; r++)
+            if (s->region_of[r] == region)
+                shed = s->regions[r].shed;
+        put_shed(state, next, p, region, shed);
+    }
+}
+
 static bool step_spill(struct gtm_state *state, struct gtm_spill *s, uint64_t elapsed_ms)
 {
     struct gtm_facts *facts = state->now->facts;
@@ -316,8 +334,7 @@ static bool step_spill(struct gtm_state *state, struct gtm_spill *s, uint64_t el
     if (!policy_spill_step(s->regions, s->count, &s->rules))
         return false;
     for (size_t r = 0; r < s->count; r++)
-        gtm_states_set_shed(facts->states, s->pool, s->region_of[r], s->regions[r].shed,
-                            &state->now->touched);
+        put_shed(state, state->now, s->pool, s->region_of[r], s->regions[r].shed);
     return true;
 }
 
@@ -348,7 +365,7 @@ void gtm_state_balance(struct gtm_state *state, struct health_engine *engine)
     struct gtm_state_next *now = state->now;
     uint64_t mono = gtm_mono_ms(state->clock);
     uint64_t elapsed = mono - state->balanced_ms;
-    if (state->opts.mode == GTM_STATE_FOLLOWS || !now ||
+    if (state->opts.mode == GTM_STATE_FOLLOWS || !now || gtm_facts_paused(now->facts) ||
         (now->balances_count == 0 && now->spills_count == 0) || elapsed < STEP_MS)
         return;
     state->balanced_ms = mono;

@@ -14,6 +14,7 @@
 #include "gtm/base/log.h"
 #include "gtm/base/loop.h"
 #include "gtm/base/mem.h"
+#include "gtm/coord/audit.h"
 #include "gtm/daemon/state_int.h"
 
 #include <stdio.h>
@@ -286,7 +287,7 @@ static int visit_withdrawn(void *arg, const struct gtm_store_entry *entry)
     const char *key = entry->key + strlen("override/");
     if (strlen(key) < GTM_OVERRIDE_KEY_BYTES &&
         !gtm_overrides_get(&state->now->facts->overrides, key))
-        return gtm_state__persist(state, key, NULL, NULL);
+        return gtm_state__persist(state, &(struct gtm_state_order_commit){.key = key}, NULL, NULL);
     return 0;
 }
 
@@ -300,7 +301,9 @@ static void save_orders(struct gtm_state *state)
     while (!rc && gtm_map_next(state->now->facts->overrides.map, &it, &key, &value)) {
         const struct gtm_override *override = value;
         if (!override->saved)
-            rc = gtm_state__persist(state, key, NULL, NULL);
+            rc = gtm_state__persist(
+                state, &(struct gtm_state_order_commit){.key = key, .override = override}, NULL,
+                NULL);
     }
     if (!rc)
         rc = gtm_store_list(state->opts.store, "override/", visit_withdrawn, state);
@@ -356,21 +359,34 @@ void gtm_state_flush(struct gtm_state *state)
         save(state);
 }
 
-int gtm_state__store_override(struct gtm_state *state, const char *key, gtm_store_done_fn *done,
-                              void *arg)
+int gtm_state__store_override(struct gtm_state *state, const struct gtm_state_order_commit *order,
+                              gtm_store_done_fn *done, void *arg)
 {
-    const struct gtm_override *override = gtm_overrides_get(&state->now->facts->overrides, key);
-    char *text = override ? gtm_override_print(override) : NULL;
-    if (override && !text)
+    char *text = order->override ? gtm_override_print(order->override) : NULL;
+    if (order->override && !text)
         return GTM_ENOMEM;
     char store_key[KEY_BYTES];
-    snprintf(store_key, sizeof(store_key), "override/%s", key);
-    struct gtm_store_change change = {.kind = text ? GTM_STORE_PUT : GTM_STORE_DELETE,
-                                      .key = store_key,
-                                      .value = text,
-                                      .value_len = text ? strlen(text) : 0,
-                                      .expect = GTM_STORE_ANY};
-    int rc = gtm_store_commit(state->opts.store, &change, 1, done, arg);
+    snprintf(store_key, sizeof(store_key), "override/%s", order->key);
+    struct gtm_store_change changes[1 + GTM_STATE_ORDER_MORE] = {
+        {.kind = text ? GTM_STORE_PUT : GTM_STORE_DELETE,
+         .key = store_key,
+         .value = text,
+         .value_len = text ? strlen(text) : 0,
+         .expect = GTM_STORE_ANY}};
+    struct gtm_store_entry old = {.value = NULL};
+    struct gtm_audit_entry entry = {.time_ms = gtm_wall_ms(state->clock),
+                                    .who = order->override ? order->override->owner : "gtmd",
+                                    .verb = order->override ? "order" : "order ended",
+                                    .subject = order->key,
+                                    .why = order->override ? order->override->reason : NULL};
+    if (order->entry)
+        entry = *order->entry;
+    if (gtm_store_get(state->opts.store, store_key, &old) == 0)
+        entry.before = old.value;
+    entry.after = text;
+    for (size_t i = 0; i < order->more_count; i++)
+        changes[1 + i] = order->more[i];
+    int rc = gtm_audit_commit(state->opts.store, &entry, changes, 1 + order->more_count, done, arg);
     gtm_free(text);
     return rc;
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define TICK_MIN_MS 50
+#define PAUSED_MS   250
 #define TICK_MAX_MS 60000 /* the calendar may be set while we wait */
 
 static const struct gtm_pool *pool_of(const struct gtm_state_next *next, size_t pool)
@@ -32,26 +33,11 @@ static bool is_active(const struct policy_recovery *r)
 
 /* ---- shares ---- */
 
-/* Puts into the states what the machine and the drains of the endpoint and its pool come to. */
 static void put_share(const struct gtm_state *state, struct gtm_state_next *next, size_t pool,
                       size_t endpoint, unsigned family)
 {
-    const struct gtm_pool *p = pool_of(next, pool);
-    unsigned share = policy_recovery_share(
-        &next->facts->recovery[place(next, pool, endpoint, family)], p, gtm_mono_ms(state->clock));
-    if (next->drains > 0)
-        gtm_facts_drain(next->facts, pool, endpoint, gtm_wall_ms(state->clock), &share);
-    gtm_states_set_share(next->facts->states, pool, endpoint, (enum gtm_family)family, share,
-                         next == state->now ? &next->touched : NULL);
-}
-
-static void put_pool(const struct gtm_state *state, struct gtm_state_next *next, size_t pool)
-{
-    const struct gtm_pool *p = pool_of(next, pool);
-    for (size_t e = 0; e < p->endpoints_count; e++)
-        for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++)
-            if (gtm_endpoint_has(&p->endpoints[e], f))
-                put_share(state, next, pool, e, f);
+    gtm_facts_put_share(next->facts, pool, endpoint, (enum gtm_family)family, state->clock,
+                        next == state->now ? &next->touched : NULL);
 }
 
 /* ---- the list of addresses on their way back ---- */
@@ -181,6 +167,15 @@ static bool resume(struct gtm_state *state, size_t pool, size_t endpoint, bool d
     return any;
 }
 
+/* While automation is paused, ways back stand still where they are. */
+static void hold_back(struct gtm_state *state, struct policy_recovery *r, uint64_t mono)
+{
+    if (state->paused_ms && r->since_ms + (mono - state->paused_ms) <= mono)
+        r->since_ms += mono - state->paused_ms;
+    else if (state->paused_ms)
+        r->since_ms = mono;
+}
+
 static void step_active(struct gtm_state *state)
 {
     struct gtm_state_next *now = state->now;
@@ -192,6 +187,7 @@ static void step_active(struct gtm_state *state)
         struct policy_recovery *r = &now->facts->recovery[address];
         const struct gtm_pool *p = pool_of(now, at.pool);
         enum policy_recovery_state from = r->state;
+        hold_back(state, r, mono);
         policy_recovery_step(r, p, mono);
         put_share(state, now, at.pool, at.endpoint, at.family);
         tell(state, now, at.pool, at.endpoint, at.family, from, NULL);
@@ -202,24 +198,37 @@ static void step_active(struct gtm_state *state)
         arm_for(state, r, p);
     }
     now->active_count = kept;
+    state->paused_ms = gtm_facts_paused(now->facts) ? mono : 0;
+    if (state->paused_ms && kept > 0)
+        arm(state, PAUSED_MS);
 }
 
 /* ---- gradual drains ---- */
 
-/* The endpoints that the key of an order names. */
-static void put_order(const struct gtm_state *state, struct gtm_state_next *next, const char *key)
+struct putting {
+    struct gtm_state *state;
+    struct gtm_state_next *next;
+};
+
+static void put_one(void *ctx, size_t pool, size_t endpoint)
 {
-    size_t pool = 0;
-    long endpoint = -1;
-    if (!gtm_facts_find(next->facts, key, &pool, &endpoint))
-        return;
-    if (endpoint < 0) {
-        put_pool(state, next, pool);
-        return;
-    }
+    const struct putting *put = ctx;
     for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++)
-        if (gtm_endpoint_has(&pool_of(next, pool)->endpoints[endpoint], f))
-            put_share(state, next, pool, (size_t)endpoint, f);
+        if (gtm_endpoint_has(&pool_of(put->next, pool)->endpoints[endpoint], f))
+            put_share(put->state, put->next, pool, endpoint, f);
+}
+
+/* The endpoints that the key of an order names, and, when it moves users, what their region sheds:
+ * shares do it where all endpoints of a pool answer, sheds where the nearest region does. */
+static void put_order(struct gtm_state *state, struct gtm_state_next *next, const char *key)
+{
+    struct putting put = {state, next};
+    int region = strncmp(key, "shift/", 6) == 0 ? gtm_facts_find_region(next->facts, key) : -1;
+    if (region >= 0) {
+        gtm_facts_apply_override(next->facts, key, NULL);
+        gtm_state__put_sheds(state, next, (unsigned)region);
+    }
+    gtm_facts_each(next->facts, key, put_one, &put);
 }
 
 /* In a cluster the shares that the leader writes are all of it: they stay 0 when it is over. */
@@ -258,6 +267,10 @@ void gtm_state__drains(struct gtm_state *state, struct gtm_state_next *next)
 
 void gtm_state__drain_changed(struct gtm_state *state, const char *key)
 {
+    if (strcmp(key, GTM_AUTOMATION_KEY) == 0) {
+        step_active(state);
+        return;
+    }
     gtm_state__drains(state, state->now);
     if (state->opts.mode != GTM_STATE_FOLLOWS)
         put_order(state, state->now, key); /* also one that was withdrawn */
@@ -296,6 +309,11 @@ void gtm_state__shares_prepared(struct gtm_state *state, struct gtm_state_next *
         }
         gtm_state__release(state, next, p);
     }
+    size_t it = 0;
+    const char *key;
+    while (!follows && gtm_map_next(next->facts->overrides.map, &it, &key, NULL))
+        if (strncmp(key, "shift/", 6) == 0)
+            put_order(state, next, key);
     gtm_state__drains(state, next);
 }
 
