@@ -9,6 +9,7 @@
 #include "gtm/base/log.h"
 #include "gtm/base/mem.h"
 #include "gtm/coord/store_file.h"
+#include "gtm/daemon/intent_source.h"
 #include "gtm/daemon/sdnotify.h"
 
 #include <errno.h>
@@ -268,7 +269,7 @@ static int load_files(struct gtmd *d, const char *node_path)
                       "etcd: this version serves standalone nodes only; remove the section and "
                       "set cluster_file");
     else if (d->node)
-        d->intent = gtm_intent_load(d->node->cluster_file, &diags);
+        d->intent = gtm_intent_source_load(d->node, NULL, &diags);
     gtm_diags_print(&diags, stderr);
     bool ok = d->node && d->intent && !diags.errors;
     gtm_diags_fini(&diags);

@@ -62,13 +62,14 @@ struct gtmd {
     struct gtm_geo *geo;           /* the last good one; NULL = none yet */
     struct gtm_settings *settings; /* in force; NULL while starting */
     struct gtm_reload *reload;
-    struct gtm_secondary *secondary; /* zones that are transferred from elsewhere */
-    struct gtm_notifier *notifier;   /* tells secondaries */
-    struct gtm_handover *handover;   /* NULL: nobody can take over */
-    struct gtm_takeover *takeover;   /* while starting in the place of another process */
-    struct health_engine *health;    /* NULL without the role */
-    struct gtm_push *push;           /* NULL without push.listen or the role */
-    struct dns_server *dns;          /* NULL without the role */
+    struct gtm_intent_sync *intent_sync; /* NULL: standalone */
+    struct gtm_secondary *secondary;     /* zones that are transferred from elsewhere */
+    struct gtm_notifier *notifier;       /* tells secondaries */
+    struct gtm_handover *handover;       /* NULL: nobody can take over */
+    struct gtm_takeover *takeover;       /* while starting in the place of another process */
+    struct health_engine *health;        /* NULL without the role */
+    struct gtm_push *push;               /* NULL without push.listen or the role */
+    struct dns_server *dns;              /* NULL without the role */
     struct gtm_api *api;
 
     enum gtmd_phase phase;

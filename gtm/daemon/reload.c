@@ -28,6 +28,12 @@ static void finish_first(struct gtm__job *job, int code)
     gtmd_stop(d, code == GTM_ENOMEM ? GTMD_FAILED : GTMD_USAGE);
 }
 
+static void free_waiter(struct gtm__waiter *waiter)
+{
+    gtm_free(waiter->path);
+    gtm_free(waiter);
+}
+
 static void answer_waiters(struct gtm__job *job, int code, bool changed)
 {
     struct gtm_reload_result result = {.code = code,
@@ -39,7 +45,7 @@ static void answer_waiters(struct gtm__job *job, int code, bool changed)
         job->waiters = waiter->next;
         if (waiter->done)
             waiter->done(waiter->arg, &result);
-        gtm_free(waiter);
+        free_waiter(waiter);
     }
 }
 
@@ -111,19 +117,26 @@ static void fail_waiters(struct gtm_reload *reload, int code)
         reload->waiting_count--;
         if (waiter->done)
             waiter->done(waiter->arg, &result);
-        gtm_free(waiter);
+        free_waiter(waiter);
     }
+}
+
+static bool same_path(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
 /* Moves the waiters of the kind of the first one into the job. */
 static void take_waiters(struct gtm_reload *reload, struct gtm__job *job)
 {
     bool again = reload->waiting->again;
+    job->intent_path = reload->waiting->path;
     job->dry = reload->waiting->dry;
     struct gtm__waiter **at = &reload->waiting, **last = &job->waiters;
     while (*at) {
         struct gtm__waiter *waiter = *at;
-        if (waiter->dry != job->dry || waiter->again != again) {
+        if (waiter->dry != job->dry || waiter->again != again ||
+            !same_path(waiter->path, job->intent_path)) {
             at = &waiter->next;
             continue;
         }
@@ -188,6 +201,19 @@ static int wait_for(struct gtm_reload *reload, const struct gtm__waiter *what)
 int gtm_reload_request(struct gtm_reload *reload, bool dry, gtm_reload_done_fn fn, void *arg)
 {
     return wait_for(reload, &(struct gtm__waiter){.dry = dry, .done = fn, .arg = arg});
+}
+
+int gtm_reload_intent(struct gtm_reload *reload, const char *path, bool dry, gtm_reload_done_fn fn,
+                      void *arg)
+{
+    char *copy = gtm_strdup(path);
+    int rc = copy
+                 ? wait_for(reload,
+                            &(struct gtm__waiter){.dry = dry, .path = copy, .done = fn, .arg = arg})
+                 : GTM_ENOMEM;
+    if (rc)
+        gtm_free(copy);
+    return rc;
 }
 
 void gtm_reload_resume(struct gtm_reload *reload)

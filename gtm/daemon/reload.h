@@ -64,6 +64,10 @@ const char *gtm_reload_zone_error(const struct gtm_reload *reload, size_t zone, 
  * when too many wait, GTM_ENOMEM. */
 int gtm_reload_request(struct gtm_reload *reload, bool dry, gtm_reload_done_fn done,
                        void *arg) GTM_MUST_CHECK;
+/* The same with the intent of this path (copied) instead of the one in force: a revision that came
+ * from the cluster, or a proposal (dry). */
+int gtm_reload_intent(struct gtm_reload *reload, const char *path, bool dry,
+                      gtm_reload_done_fn done, void *arg) GTM_MUST_CHECK;
 /* Serving again after a hand-over that failed: begins what came meanwhile. */
 void gtm_reload_resume(struct gtm_reload *reload);
 /* Compiles what is in force again: for what the compile reads besides the configuration, the pushed

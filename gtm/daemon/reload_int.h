@@ -11,6 +11,7 @@
 struct gtm__waiter {
     struct gtm__waiter *next;
     bool dry, again;
+    char *path; /* of the intent; NULL: the usual one */
     gtm_reload_done_fn done;
     void *arg;
 };
@@ -28,6 +29,7 @@ struct gtm__job {
     struct gtm_reload *reload;
     bool first, config, again, dry;
     char *node_path, *data_dir;
+    const char *intent_path;   /* the first waiter's: to read instead of the usual, or NULL */
     struct gtm_node *node;     /* read again, or NULL */
     struct gtm_intent *intent; /* read again, or a reference on the present one */
     struct gtm_settings *settings;

@@ -10,6 +10,7 @@
 #include "gtm/base/log.h"
 #include "gtm/base/mem.h"
 #include "gtm/daemon/daemon.h"
+#include "gtm/daemon/intent_source.h"
 
 #include <malloc.h>
 #include <stdio.h>
@@ -123,7 +124,7 @@ void gtm__job_work(void *arg)
     if (job->config) {
         job->node = gtm_node_load(job->node_path, &job->diags);
         if (job->node)
-            job->intent = gtm_intent_load(job->node->cluster_file, &job->diags);
+            job->intent = gtm_intent_source_load(job->node, job->intent_path, &job->diags);
     }
     if (!job->intent)
         return;
@@ -180,9 +181,9 @@ void gtm__job_check_node(struct gtm__job *job, const struct gtm_node *now)
     if (now->roles != next->roles)
         gtm_diags_add(&job->diags, GTM_SEV_ERROR, job->node_path, 0, 0,
                       "roles cannot change without a restart");
-    if (next->has_etcd)
+    if (next->has_etcd != now->has_etcd)
         gtm_diags_add(&job->diags, GTM_SEV_ERROR, job->node_path, 0, 0,
-                      "etcd: a standalone node cannot join a cluster without a restart");
+                      "etcd: a node cannot join or leave a cluster without a restart");
 }
 
 /* --- installing --- */
