@@ -10,12 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
-unsigned policy_quorum_needed(enum policy_quorum_kind kind, unsigned regions,
-                              enum gtm_health health)
+unsigned policy_quorum_needed(enum gtm_quorum kind, unsigned regions, enum gtm_health health)
 {
-    if (health == GTM_HEALTH_DOWN && kind == POLICY_QUORUM_ANY)
+    if (health == GTM_HEALTH_DOWN && kind == GTM_QUORUM_ANY)
         return 1;
-    if (health == GTM_HEALTH_DOWN && kind == POLICY_QUORUM_ALL)
+    if (health == GTM_HEALTH_DOWN && kind == GTM_QUORUM_ALL)
         return regions > 0 ? regions : 1;
     return regions / 2 + 1;
 }
@@ -60,8 +59,7 @@ static unsigned clip(unsigned regions)
 }
 
 struct policy_quorum policy_quorum(const struct policy_vote *votes, size_t votes_count,
-                                   unsigned regions, enum policy_quorum_kind kind,
-                                   enum gtm_health before)
+                                   unsigned regions, enum gtm_quorum kind, enum gtm_health before)
 {
     struct tally tallies[POLICY_VANTAGE_REGIONS_MAX];
     struct policy_quorum q = {.health = before, .regions = clip(regions)};

@@ -12,20 +12,19 @@
 #ifndef POLICIES_QUORUM_H
 #define POLICIES_QUORUM_H
 
+#include "gtm/model/intent.h"
 #include "gtm/model/verdict.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define POLICY_VANTAGE_REGIONS_MAX 512u /* no less than GTM_REGIONS_MAX */
+#define POLICY_VANTAGE_REGIONS_MAX GTM_REGIONS_MAX
 #define POLICY_QUORUM_TEXT         200u
 
-enum policy_quorum_kind { POLICY_QUORUM_MAJORITY = 0, POLICY_QUORUM_ANY, POLICY_QUORUM_ALL };
 /* How many of `regions` configured vantage regions must agree that something is down. `any`: one;
  * for coming up again, and for every other word, the majority always. Never 0. */
-unsigned policy_quorum_needed(enum policy_quorum_kind kind, unsigned regions,
-                              enum gtm_health health);
+unsigned policy_quorum_needed(enum gtm_quorum kind, unsigned regions, enum gtm_health health);
 
 struct policy_vote {
     uint16_t region; /* index into the configured vantage regions, below
@@ -48,7 +47,7 @@ struct policy_quorum {
 /* `regions` above POLICY_VANTAGE_REGIONS_MAX counts as that. When enough say down, down is what is
  * believed, also where (`any`) enough say up. Degraded, in a vote and before, counts as up. */
 struct policy_quorum policy_quorum(const struct policy_vote *votes, size_t count, unsigned regions,
-                                   enum policy_quorum_kind kind, enum gtm_health before);
+                                   enum gtm_quorum kind, enum gtm_health before);
 /* "down: 2 of 3 regions (needs 2): eu-west refused (connection refused), ap-south timeout; up:
  * us-east". region_names by index. A vantage is named where its region has several that vote. Well
  * formed UTF-8 when the names and evidences are; cut with "…". Returns out. */

@@ -99,6 +99,8 @@ static void parse_root(struct gtm_parse *p, struct gtm_intent *intent,
         gtm_check_intent(p, intent);
     if (!p->nomem)
         gtm_check_policies(p, intent);
+    if (!p->nomem)
+        gtm_check_placement(p, intent, root);
     gtm_check_drills(p, root);
     if (!p->nomem && !gtm_intent_list_inactive(intent, root))
         p->nomem = true;

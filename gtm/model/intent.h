@@ -17,20 +17,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GTM_NAME_MAX           63 /* bytes of an object's name: [a-z0-9] and inner [-_.] */
-#define GTM_REGIONS_MAX        500
-#define GTM_MONITORS_MAX       10000
-#define GTM_POOLS_MAX          20000
-#define GTM_POOL_ENDPOINTS_MAX 1000
-#define GTM_POLICIES_MAX       20000
-#define GTM_ZONES_MAX          10000
-#define GTM_NAMES_MAX          200000 /* dynamic names of one zone */
-#define GTM_ROUTES_MAX         4096   /* routes of one policy */
-#define GTM_ROUTE_NETWORKS_MAX 100000 /* networks of one policy's routes together */
-#define GTM_ANSWERS_MAX        16     /* records in one dynamic answer */
-#define GTM_KEYS_MAX           1000   /* TSIG keys */
-#define GTM_ZONE_PEERS_MAX     64     /* primaries, secondaries or transfer rules of one zone */
-#define GTM_TTL_MAX_S          604800
+#define GTM_NAME_MAX            63 /* bytes of an object's name: [a-z0-9] and inner [-_.] */
+#define GTM_REGIONS_MAX         500
+#define GTM_MONITORS_MAX        10000
+#define GTM_POOLS_MAX           20000
+#define GTM_POOL_ENDPOINTS_MAX  1000
+#define GTM_POLICIES_MAX        20000
+#define GTM_ZONES_MAX           10000
+#define GTM_NAMES_MAX           200000 /* dynamic names of one zone */
+#define GTM_ROUTES_MAX          4096   /* routes of one policy */
+#define GTM_ROUTE_NETWORKS_MAX  100000 /* networks of one policy's routes together */
+#define GTM_ANSWERS_MAX         16     /* records in one dynamic answer */
+#define GTM_KEYS_MAX            1000   /* TSIG keys */
+#define GTM_ZONE_PEERS_MAX      64     /* primaries, secondaries or transfer rules of one zone */
+#define GTM_HEALTH_CANARIES_MAX 16
+#define GTM_TTL_MAX_S           604800
 
 /* Where an object stands in the file. */
 struct gtm_srcpos {
@@ -336,6 +337,15 @@ struct gtm_rule {
     struct gtm_srcpos pos;
 };
 
+/* How many of the configured vantage regions must see a failure (policies/quorum.h). */
+enum gtm_quorum { GTM_QUORUM_MAJORITY = 0, GTM_QUORUM_ANY, GTM_QUORUM_ALL };
+/* What a vantage connects to in order to tell whether its own network works. */
+struct gtm_canary {
+    struct gtm_network address; /* a whole address */
+    uint16_t port;
+    struct gtm_srcpos pos;
+};
+
 /* A kind in the file whose engine does not exist in this build. */
 struct gtm_inactive {
     const char *kind; /* "groups", "monitor kind icmp", … ; owned by the intent */
@@ -358,6 +368,9 @@ struct gtm_intent {
     size_t keys_count;
     unsigned *vantages; /* regions that vote; default all */
     size_t vantages_count;
+    enum gtm_quorum quorum;
+    struct gtm_canary *canaries;
+    size_t canaries_count;
     struct gtm_rule *rules; /* as given: see gtm_intent_rules */
     size_t rules_count;
     struct gtm_inactive *inactive;

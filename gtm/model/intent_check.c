@@ -37,9 +37,14 @@ static void fill_vantages(struct gtm_parse *p, struct gtm_intent *intent)
         intent->vantages[i] = (unsigned)i;
 }
 
+/* A region that is named as a vantage is a witness. */
 static void warn_empty_regions(struct gtm_parse *p, const struct gtm_intent *intent)
 {
     bool used[GTM_REGIONS_MAX] = {false};
+    for (size_t i = 0; i < intent->vantages_count; i++) {
+        if (intent->vantages[i] < GTM_REGIONS_MAX)
+            used[intent->vantages[i]] = true;
+    }
     for (size_t i = 0; i < intent->pools_count; i++) {
         const struct gtm_pool *pool = &intent->pools[i];
         for (size_t e = 0; e < pool->endpoints_count; e++) {
@@ -228,8 +233,8 @@ void gtm_intent_resolve_paths(struct gtm_parse *p, struct gtm_intent *intent)
 
 void gtm_check_intent(struct gtm_parse *p, struct gtm_intent *intent)
 {
+    warn_empty_regions(p, intent); /* before the default makes vantages of all */
     fill_vantages(p, intent);
-    warn_empty_regions(p, intent);
     for (size_t i = 0; i < intent->pools_count && !p->nomem; i++)
         check_pool(p, intent, &intent->pools[i]);
     check_zones(p, intent);

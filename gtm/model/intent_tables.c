@@ -68,9 +68,32 @@ static const struct gtm_table region_table = {.title = "region",
 
 /* --- health --- */
 
+static const struct gtm_field canary_fields[] = {
+    {.key = "address",
+     .doc = "an address that answers as long as this network works, such as a router or a resolver "
+            "outside of it",
+     .type = GTM_T_FORM,
+     .flags = GTM_F_REQUIRED,
+     GTM_AT(struct gtm_canary, address),
+     .form = &gtm_form_address},
+    {.key = "port",
+     .doc = "its TCP port; a refusal counts as an answer",
+     .type = GTM_T_UINT,
+     .flags = GTM_F_REQUIRED,
+     GTM_AT(struct gtm_canary, port),
+     .min = 1,
+     .max = 65535},
+};
+static const struct gtm_table canary_table = {.title = "canary",
+                                              GTM_FIELDS(canary_fields),
+                                              .pos_offset = offsetof(struct gtm_canary, pos),
+                                              .check = gtm_check_canary};
+static const struct gtm_field canary_item = {.type = GTM_T_OBJECT, .table = &canary_table};
+
 static const struct gtm_field health_fields[] = {
     {.key = "vantages",
-     .doc = "regions whose nodes vote on health; default: all regions",
+     .doc = "regions whose nodes vote on health; default: all regions. One without endpoints is a "
+            "witness",
      .type = GTM_T_LIST,
      .flags = GTM_F_UNIQUE,
      GTM_LIST_AT(struct gtm_intent, vantages, vantages_count),
@@ -80,8 +103,17 @@ static const struct gtm_field health_fields[] = {
     {.key = "quorum",
      .doc = "how many of the configured vantages must see a failure",
      .type = GTM_T_ENUM,
+     GTM_AT(struct gtm_intent, quorum),
      GTM_WORDS(quorum_words),
      .def = "majority"},
+    {.key = "canaries",
+     .doc =
+         "TCP connects that tell a vantage whether its own network works: without an answer from "
+         "half of them it loses its vote, and removes nothing while the store is away",
+     .type = GTM_T_LIST,
+     GTM_LIST_AT(struct gtm_intent, canaries, canaries_count),
+     .item = &canary_item,
+     .max = GTM_HEALTH_CANARIES_MAX},
 };
 static const struct gtm_table health_table = {.title = "health", GTM_FIELDS(health_fields)};
 

@@ -43,6 +43,7 @@ void gtm_check_route(struct gtm_parse *p, const struct gtm_yaml_node *node, void
 void gtm_check_target(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
 void gtm_check_dynamic_name(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
 void gtm_check_member(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
+void gtm_check_canary(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
 void gtm_check_group(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
 void gtm_check_rule(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
 void gtm_check_plan(struct gtm_parse *p, const struct gtm_yaml_node *node, void *obj);
@@ -62,6 +63,9 @@ void gtm_check_intent(struct gtm_parse *p, struct gtm_intent *intent);
 void gtm_check_policies(struct gtm_parse *p, struct gtm_intent *intent);
 void gtm_check_graph(struct gtm_parse *p, const struct gtm_intent *intent);
 void gtm_check_aliases(struct gtm_parse *p, const struct gtm_intent *intent);
+/* Vantages and failure domains: what the loss of one leaves. */
+void gtm_check_placement(struct gtm_parse *p, const struct gtm_intent *intent,
+                         const struct gtm_yaml_node *root);
 void gtm_check_drills(struct gtm_parse *p, const struct gtm_yaml_node *root);
 /* Has any monitor of the pool a pointer to this load? */
 bool gtm_pool_reports(const struct gtm_intent *intent, const struct gtm_pool *pool,

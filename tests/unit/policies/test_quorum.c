@@ -13,7 +13,6 @@
 
 #include "gtm/base/rand.h"
 #include "gtm/base/utf8.h"
-#include "gtm/model/intent.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -37,7 +36,7 @@ static size_t votes_of(const unsigned words[VOTES], struct policy_vote votes[VOT
 }
 
 /* The rules again, one region at a time, in the words of the header. */
-static struct policy_quorum restated(const unsigned words[VOTES], enum policy_quorum_kind kind,
+static struct policy_quorum restated(const unsigned words[VOTES], enum gtm_quorum kind,
                                      enum gtm_health before)
 {
     struct policy_quorum q = {.health = before, .regions = REGIONS};
@@ -58,13 +57,13 @@ static struct policy_quorum restated(const unsigned words[VOTES], enum policy_qu
         }
     }
     q.content = content > 0;
-    unsigned fall = kind == POLICY_QUORUM_ANY ? 1 : kind == POLICY_QUORUM_ALL ? 3 : 2;
+    unsigned fall = kind == GTM_QUORUM_ANY ? 1 : kind == GTM_QUORUM_ALL ? 3 : 2;
     if (q.down >= fall || q.up >= 2) {
         q.health = q.down >= fall ? GTM_HEALTH_DOWN : GTM_HEALTH_UP;
         q.needed = q.down >= fall ? fall : 2;
         return q;
     }
-    q.needed = kind == POLICY_QUORUM_ALL ? 3 : 2;
+    q.needed = kind == GTM_QUORUM_ALL ? 3 : 2;
     q.state = q.silent > REGIONS - q.needed ? POLICY_STALE : POLICY_SPLIT;
     return q;
 }
@@ -82,14 +81,14 @@ static void assert_same(struct policy_quorum a, struct policy_quorum b)
 }
 
 /* Calls check for every set of votes, every kind and every word before. */
-static void for_all(void (*check)(const unsigned words[VOTES], enum policy_quorum_kind kind,
+static void for_all(void (*check)(const unsigned words[VOTES], enum gtm_quorum kind,
                                   enum gtm_health before))
 {
     unsigned words[VOTES] = {0};
     for (;;) {
         for (unsigned k = 0; k < 3; k++) {
             for (unsigned b = 0; b < 3; b++)
-                check(words, (enum policy_quorum_kind)k, befores[b]);
+                check(words, (enum gtm_quorum)k, befores[b]);
         }
         unsigned i = 0;
         while (i < VOTES && ++words[i] == WORDS)
@@ -99,7 +98,7 @@ static void for_all(void (*check)(const unsigned words[VOTES], enum policy_quoru
     }
 }
 
-static struct policy_quorum decide(const unsigned words[VOTES], enum policy_quorum_kind kind,
+static struct policy_quorum decide(const unsigned words[VOTES], enum gtm_quorum kind,
                                    enum gtm_health before)
 {
     struct policy_vote votes[VOTES];
@@ -107,7 +106,7 @@ static struct policy_quorum decide(const unsigned words[VOTES], enum policy_quor
     return policy_quorum(votes, count, REGIONS, kind, before);
 }
 
-static void check_restated(const unsigned words[VOTES], enum policy_quorum_kind kind,
+static void check_restated(const unsigned words[VOTES], enum gtm_quorum kind,
                            enum gtm_health before)
 {
     assert_same(decide(words, kind, before), restated(words, kind, before));
@@ -125,7 +124,7 @@ static int goodness(enum gtm_health health)
 
 /* One more vote for down, or one that turns from up to down, never makes it better; and the other
  * way round. */
-static void check_monotone(const unsigned words[VOTES], enum policy_quorum_kind kind,
+static void check_monotone(const unsigned words[VOTES], enum gtm_quorum kind,
                            enum gtm_health before)
 {
     int is = goodness(decide(words, kind, before).health);
@@ -151,7 +150,7 @@ static void test_monotone(void **state)
 }
 
 /* Votes of one of three regions change nothing, however many vantages it has (but for `any`). */
-static void check_minority(const unsigned words[VOTES], enum policy_quorum_kind kind,
+static void check_minority(const unsigned words[VOTES], enum gtm_quorum kind,
                            enum gtm_health before)
 {
     unsigned voting = 0;
@@ -160,11 +159,11 @@ static void check_minority(const unsigned words[VOTES], enum policy_quorum_kind 
         voting += (w[0] != ABSENT && w[0] != UNFIT) || (w[1] != ABSENT && w[1] != UNFIT);
     }
     struct policy_quorum q = decide(words, kind, before);
-    if (voting <= 1 && kind != POLICY_QUORUM_ANY) {
+    if (voting <= 1 && kind != GTM_QUORUM_ANY) {
         assert_int_equal(q.health, before);
         assert_int_equal(q.state, POLICY_STALE);
     }
-    if (voting <= 1 && kind == POLICY_QUORUM_ANY)
+    if (voting <= 1 && kind == GTM_QUORUM_ANY)
         assert_true(q.health == before || q.health == GTM_HEALTH_DOWN);
     if (q.health != before)
         assert_int_equal(q.state, POLICY_AGREED);
@@ -183,15 +182,13 @@ static void test_minority_never_decides(void **state)
 static void test_needed(void **state)
 {
     for (unsigned n = 0; n <= POLICY_VANTAGE_REGIONS_MAX; n++) {
-        unsigned most = policy_quorum_needed(POLICY_QUORUM_MAJORITY, n, GTM_HEALTH_DOWN);
+        unsigned most = policy_quorum_needed(GTM_QUORUM_MAJORITY, n, GTM_HEALTH_DOWN);
         assert_true(most * 2 > n && (most - 1) * 2 <= n);
-        assert_int_equal(policy_quorum_needed(POLICY_QUORUM_ANY, n, GTM_HEALTH_DOWN), 1);
-        assert_int_equal(policy_quorum_needed(POLICY_QUORUM_ALL, n, GTM_HEALTH_DOWN), n ? n : 1);
+        assert_int_equal(policy_quorum_needed(GTM_QUORUM_ANY, n, GTM_HEALTH_DOWN), 1);
+        assert_int_equal(policy_quorum_needed(GTM_QUORUM_ALL, n, GTM_HEALTH_DOWN), n ? n : 1);
         for (unsigned k = 0; k < 3; k++)
-            assert_int_equal(policy_quorum_needed((enum policy_quorum_kind)k, n, GTM_HEALTH_UP),
-                             most);
+            assert_int_equal(policy_quorum_needed((enum gtm_quorum)k, n, GTM_HEALTH_UP), most);
     }
-    assert_true(POLICY_VANTAGE_REGIONS_MAX >= GTM_REGIONS_MAX);
 }
 
 /* Nobody configured, nobody there, places beyond the configured ones, more regions than fit. */
@@ -203,18 +200,18 @@ static void test_bounds(void **state)
         {.region = UINT16_MAX, .fit = true, .health = GTM_HEALTH_DOWN},
         {.region = 0, .fit = true, .health = 77},
     };
-    struct policy_quorum q = policy_quorum(votes, 4, 3, POLICY_QUORUM_ANY, GTM_HEALTH_UP);
+    struct policy_quorum q = policy_quorum(votes, 4, 3, GTM_QUORUM_ANY, GTM_HEALTH_UP);
     assert_int_equal(q.health, GTM_HEALTH_UP);
     assert_int_equal(q.state, POLICY_STALE);
     assert_int_equal(q.silent, 3);
-    q = policy_quorum(NULL, 0, 0, POLICY_QUORUM_ALL, GTM_HEALTH_DOWN);
+    q = policy_quorum(NULL, 0, 0, GTM_QUORUM_ALL, GTM_HEALTH_DOWN);
     assert_int_equal(q.health, GTM_HEALTH_DOWN);
     assert_int_equal(q.state, POLICY_STALE);
-    q = policy_quorum(votes, 4, UINT32_MAX, POLICY_QUORUM_MAJORITY, GTM_HEALTH_UNKNOWN);
+    q = policy_quorum(votes, 4, UINT32_MAX, GTM_QUORUM_MAJORITY, GTM_HEALTH_UNKNOWN);
     assert_int_equal(q.regions, POLICY_VANTAGE_REGIONS_MAX);
     assert_int_equal(q.down, 1);
     votes[0].health = GTM_HEALTH_DEGRADED; /* counts as up */
-    q = policy_quorum(votes, 1, 4, POLICY_QUORUM_MAJORITY, GTM_HEALTH_DEGRADED);
+    q = policy_quorum(votes, 1, 4, GTM_QUORUM_MAJORITY, GTM_HEALTH_DEGRADED);
     assert_int_equal(q.up, 1);
     assert_int_equal(q.health, GTM_HEALTH_DEGRADED);
 }
@@ -232,7 +229,7 @@ static void test_order_does_not_matter(void **state)
                                             .fit = gtm_rand_below(&r, 4) > 0,
                                             .health = (uint8_t)gtm_rand_below(&r, 5),
                                             .content = gtm_rand_below(&r, 2) > 0};
-        enum policy_quorum_kind kind = (enum policy_quorum_kind)gtm_rand_below(&r, 3);
+        enum gtm_quorum kind = (enum gtm_quorum)gtm_rand_below(&r, 3);
         enum gtm_health before = befores[gtm_rand_below(&r, 3)];
         struct policy_quorum q = policy_quorum(votes, count, 7, kind, before);
         assert_int_equal(q.up + q.down + q.silent, 7);
@@ -261,27 +258,27 @@ static void test_text(void **state)
         {.region = 2, .fit = true, .health = GTM_HEALTH_DOWN, .evidence = "timeout"},
         {.region = 1, .fit = true, .health = GTM_HEALTH_UP, .vantage = "eu-2"},
     };
-    struct policy_quorum q = policy_quorum(v, 3, 3, POLICY_QUORUM_MAJORITY, GTM_HEALTH_UP);
+    struct policy_quorum q = policy_quorum(v, 3, 3, GTM_QUORUM_MAJORITY, GTM_HEALTH_UP);
     assert_string_equal(policy_quorum_text(&q, v, 3, names, text),
                         "down: 2 of 3 regions (needs 2): eu-west refused (connection refused), "
                         "ap-south timeout; up: us-east");
-    q = policy_quorum(v, 4, 3, POLICY_QUORUM_MAJORITY, GTM_HEALTH_UP);
+    q = policy_quorum(v, 4, 3, GTM_QUORUM_MAJORITY, GTM_HEALTH_UP);
     assert_string_equal(policy_quorum_text(&q, v, 4, names, text),
                         "up: 2 of 3 regions (needs 2); down: ap-south timeout; tied: eu-west; "
                         "up: us-east");
-    q = policy_quorum(v, 2, 3, POLICY_QUORUM_MAJORITY, GTM_HEALTH_UP);
+    q = policy_quorum(v, 2, 3, GTM_QUORUM_MAJORITY, GTM_HEALTH_UP);
     assert_string_equal(policy_quorum_text(&q, v, 2, names, text),
                         "up, undecided: 1 down, 1 up of 3 regions (needs 2); down: eu-west refused "
                         "(connection refused); up: us-east; silent: ap-south");
-    q = policy_quorum(v, 1, 3, POLICY_QUORUM_ALL, GTM_HEALTH_DOWN);
+    q = policy_quorum(v, 1, 3, GTM_QUORUM_ALL, GTM_HEALTH_DOWN);
     assert_string_equal(policy_quorum_text(&q, v, 1, names, text),
                         "down, stale: 1 of 3 regions vote (needs 3); up: us-east; silent: eu-west, "
                         "ap-south");
-    q = policy_quorum(v, 1, 1, POLICY_QUORUM_MAJORITY, GTM_HEALTH_UNKNOWN);
+    q = policy_quorum(v, 1, 1, GTM_QUORUM_MAJORITY, GTM_HEALTH_UNKNOWN);
     assert_string_equal(policy_quorum_text(&q, v, 1, names, text), "up: 1 of 1 regions (needs 1)");
     v[3].health = GTM_HEALTH_DOWN;
     v[3].evidence = "timeout";
-    q = policy_quorum(v, 4, 3, POLICY_QUORUM_MAJORITY, GTM_HEALTH_UP);
+    q = policy_quorum(v, 4, 3, GTM_QUORUM_MAJORITY, GTM_HEALTH_UP);
     assert_string_equal(policy_quorum_text(&q, v, 4, names, text),
                         "down: 2 of 3 regions (needs 2): eu-west/eu-1 refused (connection refused),"
                         " ap-south timeout; up: us-east");
@@ -302,7 +299,7 @@ static void test_text_is_cut(void **state)
             evidence[len - 1] = 'x';
         memset(&room, '#', sizeof(room));
         struct policy_vote v = {.fit = true, .health = GTM_HEALTH_DOWN, .evidence = evidence};
-        struct policy_quorum q = policy_quorum(&v, 1, 3, POLICY_QUORUM_ANY, GTM_HEALTH_UP);
+        struct policy_quorum q = policy_quorum(&v, 1, 3, GTM_QUORUM_ANY, GTM_HEALTH_UP);
         policy_quorum_text(&q, &v, 1, names, room.text);
         assert_memory_equal(room.guard, "########", 8);
         size_t n = strlen(room.text), at = 0, step;
