@@ -53,7 +53,7 @@ gtm_conductor_new(const struct gtm_conductor_opts *opts); /* NULL: no memory */
 void gtm_conductor_free(struct gtm_conductor *conductor); /* NULL is fine */
 
 /* policy_role's word, also when it is the same. */
-void gtm_conductor_mode(struct gtm_conductor *conductor, enum policy_mode mode);
+void gtm_conductor_mode(struct gtm_conductor *conductor, enum policy_role_mode mode);
 /* Another intent is in force (after the followed state's commit and the table's): its revision. */
 void gtm_conductor_intent(struct gtm_conductor *conductor, const struct gtm_intent *intent,
                           int64_t revision);
