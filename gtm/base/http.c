@@ -15,6 +15,7 @@
 #include "gtm/base/http_int.h"
 #include "gtm/base/loop.h"
 #include "gtm/base/mem.h"
+#include "gtm/base/tls.h"
 
 #include <errno.h>
 #include <string.h>
@@ -56,7 +57,8 @@ struct gtm_http_request {
 
 struct gtm_http {
     struct gtm_loop *loop;
-    char *ca, *cert, *key;
+    char *ca, *cert, *key, *uri;
+    struct gtm_tls_expect expect; /* of uri */
     unsigned connections, connect_ms;
     bool http1_only;
     struct pool *pools; /* the first is the current */
@@ -186,8 +188,12 @@ static void finish(struct gtm_http_request *r, int code, const char *text)
 static void finish_curl(struct gtm_http_request *r, CURLcode code)
 {
     int mine = code_of(r, code);
+    struct gtm_error refusal = r->http->expect.err; /* of this handshake, if of any */
+    memset(&r->http->expect.err, 0, sizeof(refusal));
     if (r->over)
         finish(r, mine, "the answer is over its bound");
+    else if (mine == GTM_EDENIED && refusal.code)
+        finish(r, mine, refusal.text);
     else if (r->refused)
         finish(r, GTM_EIO, "the connection was closed before an answer; not sent again");
     else
@@ -318,13 +324,34 @@ static bool set_method(struct gtm_http_request *r, const struct gtm_http_ask *as
     return curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, ask->method) == CURLE_OK;
 }
 
-static bool set_tls(const struct gtm_http *http, CURL *easy)
+static int on_identity(void *arg, const char *uri, struct gtm_error *err)
+{
+    const struct gtm_http *http = arg;
+    if (strcmp(uri, http->uri) == 0)
+        return GTM_OK;
+    return gtm_error_set(err, GTM_EDENIED, "the server is %s, %s was expected", uri, http->uri);
+}
+
+static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *ctx)
+{
+    (void)easy;
+    struct gtm_http *http = ctx;
+    return gtm_tls_expect(ssl_ctx, &http->expect) == GTM_OK ? CURLE_OK : CURLE_OUT_OF_MEMORY;
+}
+
+static bool set_tls(struct gtm_http *http, CURL *easy)
 {
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     if (http->ca) { /* read anew for each connection: it may have been replaced */
         curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
         curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
         if (curl_easy_setopt(easy, CURLOPT_CAINFO, http->ca) != CURLE_OK)
+            return false;
+    }
+    if (http->uri) {
+        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+        curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, http);
+        if (curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx) != CURLE_OK)
             return false;
     }
     return (!http->cert || curl_easy_setopt(easy, CURLOPT_SSLCERT, http->cert) == CURLE_OK) &&
@@ -334,7 +361,7 @@ static bool set_tls(const struct gtm_http *http, CURL *easy)
 static bool set_up(struct gtm_http_request *r, const struct gtm_http_ask *ask)
 {
     CURL *easy = r->easy;
-    const struct gtm_http *http = r->http;
+    struct gtm_http *http = r->http;
     if (curl_easy_setopt(easy, CURLOPT_URL, ask->url) != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_PROXY, "") != CURLE_OK ||
@@ -477,6 +504,12 @@ struct gtm_http *gtm_http_new(const struct gtm_http_opts *opts, struct gtm_error
     http->connections = opts->connections ? opts->connections : CONNECTIONS_DEFAULT;
     http->connect_ms = opts->connect_ms ? opts->connect_ms : CONNECT_MS_DEFAULT;
     http->http1_only = opts->http1_only;
+    http->expect = (struct gtm_tls_expect){.check = on_identity, .arg = http};
+    if (opts->tls.uri && !(http->uri = gtm_strdup(opts->tls.uri))) {
+        gtm_error_set(err, GTM_ENOMEM, "out of memory");
+        gtm_http_free(http);
+        return NULL;
+    }
     if (!copy_path(opts->tls.ca, &http->ca, err) || !copy_path(opts->tls.cert, &http->cert, err) ||
         !copy_path(opts->tls.key, &http->key, err)) {
         gtm_http_free(http);
@@ -507,6 +540,7 @@ void gtm_http_free(struct gtm_http *http)
     gtm_free(http->ca);
     gtm_free(http->cert);
     gtm_free(http->key);
+    gtm_free(http->uri);
     gtm_free(http);
     curl_global_cleanup();
 }

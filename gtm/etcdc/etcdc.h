@@ -132,8 +132,9 @@ static inline struct etcdc_buf etcdc_bytes(const void *p, size_t n)
     return (struct etcdc_buf){p, n};
 }
 struct etcdc_buf etcdc_str(const char *s); /* without the NUL */
-/* The end of the range "all that start with prefix", into out (prefix.n octets at least): empty for
- * none above. */
+/* The end of the range "all that start with prefix", into out (prefix.n octets, at least one).
+ * Where nothing is above (empty, or all 0xff) it is "\0", etcd's word for "to the end of all keys":
+ * an empty end would be the key alone. */
 struct etcdc_buf etcdc_prefix_end(struct etcdc_buf prefix, uint8_t *out);
 
 struct etcdc_header {
@@ -189,6 +190,7 @@ void etcdc_cancel(struct etcdc *client, const void *arg);
  * revision 0 = now. */
 int etcdc_range(struct etcdc *client, struct etcdc_buf key, struct etcdc_buf end, int64_t limit,
                 int64_t revision, unsigned flags, etcdc_done_fn *done, void *arg) GTM_MUST_CHECK;
+/* lease 0: the key has no lease afterwards, whatever it had: ETCDC_KEEP_LEASE keeps it. */
 int etcdc_put(struct etcdc *client, struct etcdc_buf key, struct etcdc_buf value, int64_t lease,
               unsigned flags, etcdc_done_fn *done, void *arg) GTM_MUST_CHECK;
 int etcdc_delete(struct etcdc *client, struct etcdc_buf key, struct etcdc_buf end, unsigned flags,

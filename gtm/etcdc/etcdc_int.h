@@ -19,11 +19,17 @@
 #define ETCDC__TEXT_BYTES 320
 #define ETCDC__NOWHERE    SIZE_MAX /* no endpoint */
 
+struct etcdc__greeting {
+    struct etcdc *client;
+    size_t endpoint;
+};
+
 struct etcdc__endpoint {
     char *url;
     enum { ETCDC__UNKNOWN = 0, ETCDC__GREETING, ETCDC__KNOWN } greeted;
-    struct gtm_http_request *greeting;
-    unsigned failures; /* in a row */
+    struct etcdc__greeting greeting;
+    struct gtm_http_request *request; /* of the greeting */
+    unsigned failures;                /* in a row */
     uint64_t ejected_until_ns;
     uint64_t latency_us;
     uint64_t member_id, raft_term;
