@@ -71,7 +71,8 @@ void gtm_conductor_second(struct gtm_conductor *conductor, struct health_engine 
  * next whole view. */
 bool gtm_conductor_merging(const struct gtm_conductor *conductor);
 /* For struct policy_role_input: since when what vantages agree on differs from the verdicts in
- * force without a new view; monotonic, 0 = it does not. */
+ * force without a new view, or since when this node merges and no leader has written a whole view;
+ * monotonic, 0 = neither. */
 uint64_t gtm_conductor_unanswered_ms(const struct gtm_conductor *conductor);
 /* The pipeline, for what only it knows (texts of balance and spill); NULL: none. */
 const struct gtm_state *gtm_conductor_pipeline(const struct gtm_conductor *conductor);
