@@ -6,7 +6,9 @@
 
 #include "gtm/base/buf.h"
 #include "gtm/base/mem.h"
+#include "gtm/base/tls.h"
 #include "gtm/ctl/say.h"
+#include "gtm/model/identity.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -21,6 +23,8 @@
 struct ctl_client {
     CURL *curl;
     struct curl_slist *headers;
+    struct gtm_tls_expect expect; /* who answers over TLS */
+    char why[CURL_ERROR_SIZE];
 };
 
 struct reply {
@@ -108,6 +112,30 @@ static int tell_problem(const struct reply *r)
     return code;
 }
 
+/* Over TLS. An alert is the server's word on our certificate; the rest is ours on its. */
+static int tell_server(const struct ctl *ctl, CURLcode rc, long os)
+{
+    const struct ctl_client *c = ctl->client;
+    const char *why = c->why[0] != 0 ? c->why : curl_easy_strerror(rc);
+
+    if (rc == CURLE_SSL_CERTPROBLEM || rc == CURLE_SSL_CACERT_BADFILE) {
+        ctl_error("%s, %s or %s: %s", ctl->ca, ctl->cert, ctl->key, why);
+        return CTL_USAGE;
+    }
+    if (rc == CURLE_PEER_FAILED_VERIFICATION) {
+        ctl_error("gtmd at %s is not to be trusted: %s", ctl->server,
+                  c->expect.err.code != 0 ? c->expect.err.text : why);
+        return CTL_UNREACHABLE;
+    }
+    if (strstr(why, "alert") != NULL) {
+        ctl_error("gtmd at %s refuses the certificate %s: %s", ctl->server, ctl->cert, why);
+        ctl_hint("It must chain to the node's api.tls.ca, be for clients, and not have ended.");
+        return CTL_DENIED;
+    }
+    ctl_error("cannot reach gtmd at %s: %s", ctl->server, os != 0 ? strerror((int)os) : why);
+    return CTL_UNREACHABLE;
+}
+
 static int tell_unreachable(const struct ctl *ctl, const struct reply *r, CURLcode rc, long os)
 {
     if (r->too_large) {
@@ -115,10 +143,12 @@ static int tell_unreachable(const struct ctl *ctl, const struct reply *r, CURLco
         return CTL_FAILED;
     }
     if (rc == CURLE_OPERATION_TIMEDOUT) {
-        ctl_error("no answer from gtmd at %s in %g s (--timeout)", ctl->socket,
-                  (double)ctl->timeout_ms / 1000);
+        ctl_error("no answer from gtmd at %s in %g s (--timeout)",
+                  ctl->server != NULL ? ctl->server : ctl->socket, (double)ctl->timeout_ms / 1000);
         return CTL_UNREACHABLE;
     }
+    if (ctl->server != NULL)
+        return tell_server(ctl, rc, os);
     if (rc != CURLE_COULDNT_CONNECT) {
         ctl_error("talking to gtmd at %s: %s", ctl->socket, curl_easy_strerror(rc));
         return CTL_UNREACHABLE;
@@ -150,7 +180,7 @@ static struct ctl_client *client_of(struct ctl *ctl)
     if (ctl->client != NULL)
         return ctl->client;
     struct ctl_client *c = gtm_calloc(1, sizeof(*c));
-    if (c == NULL || curl_global_init(CURL_GLOBAL_NOTHING) != CURLE_OK) {
+    if (c == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         gtm_free(c);
         return NULL;
     }
@@ -166,13 +196,59 @@ static struct ctl_client *client_of(struct ctl *ctl)
     return NULL;
 }
 
-static CURLcode perform(const struct ctl *ctl, const char *method, const char *url,
-                        const char *body, struct reply *ret)
+/* Nodes move and keep their names: the certificate names the node, not the host. */
+static int check_identity(void *arg, const char *uri, struct gtm_error *err)
+{
+    const struct ctl *ctl = arg;
+    struct gtm_identity id;
+    int rc = gtm_identity_parse(uri, &id, err);
+
+    if (rc != GTM_OK)
+        return rc;
+    if (id.kind != GTM_IDENTITY_NODE)
+        return gtm_error_set(err, GTM_EDENIED, "it is %s, no node", uri);
+    if (ctl->node != NULL && strcmp(ctl->node, id.name) != 0)
+        return gtm_error_set(err, GTM_EDENIED, "it is node %s, not %s", id.name, ctl->node);
+    return GTM_OK;
+}
+
+static CURLcode on_tls(CURL *curl, void *tls, void *arg)
+{
+    struct ctl_client *c = arg;
+
+    (void)curl;
+    return gtm_tls_expect(tls, &c->expect) == GTM_OK ? CURLE_OK : CURLE_OUT_OF_MEMORY;
+}
+
+static void set_tls(struct ctl *ctl)
+{
+    CURL *curl = ctl->client->curl;
+
+    ctl->client->expect = (struct gtm_tls_expect){.check = check_identity, .arg = ctl};
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
+    curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    curl_easy_setopt(curl, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L); /* but see check_identity */
+    curl_easy_setopt(curl, CURLOPT_CAINFO, ctl->ca);
+    curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
+    curl_easy_setopt(curl, CURLOPT_SSLCERT, ctl->cert);
+    curl_easy_setopt(curl, CURLOPT_SSLKEY, ctl->key);
+    curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, on_tls);
+    curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, ctl->client);
+}
+
+static CURLcode perform(struct ctl *ctl, const char *method, const char *url, const char *body,
+                        struct reply *ret)
 {
     CURL *curl = ctl->client->curl;
 
     curl_easy_reset(curl); /* connections stay */
-    curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, ctl->socket);
+    ctl->client->why[0] = 0;
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, ctl->client->why);
+    if (ctl->server != NULL)
+        set_tls(ctl);
+    else
+        curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, ctl->socket);
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
@@ -183,7 +259,6 @@ static CURLcode perform(const struct ctl *ctl, const char *method, const char *u
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, ret);
     if (body != NULL || strcmp(method, "GET") != 0)
         curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body != NULL ? body : "");
-    ctl_note(ctl, "%s %s", method, url + strlen("http://gtmd"));
     return curl_easy_perform(curl);
 }
 
@@ -193,15 +268,19 @@ static int exchange(struct ctl *ctl, const char *method, char *path, const char 
 {
     char url[URL_MAX_BYTES];
     long os = 0;
-    size_t n =
-        path != NULL ? (size_t)snprintf(url, sizeof(url), "http://gtmd%s", path) : sizeof(url);
+    size_t n = path == NULL ? sizeof(url)
+               : ctl->server != NULL
+                   ? (size_t)snprintf(url, sizeof(url), "https://%s%s", ctl->server, path)
+                   : (size_t)snprintf(url, sizeof(url), "http://gtmd%s", path);
 
+    if (path != NULL)
+        ctl_note(ctl, "%s %s", method, path);
     gtm_free(path);
     if (n >= sizeof(url) || client_of(ctl) == NULL) {
         ctl_error("the request cannot be made: too long, or out of memory");
         return CTL_FAILED;
     }
-    if (strlen(ctl->socket) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
+    if (ctl->socket != NULL && strlen(ctl->socket) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
         ctl_error("the socket's path is too long: %s", ctl->socket);
         return CTL_USAGE;
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Asks gtmd: HTTP/1.1 over its unix socket, one request at a time over one connection (libcurl),
- * blocking up to --timeout. Turns problem documents (RFC 9457) into lines and an exit code.
+ * Asks gtmd: HTTP/1.1 over its unix socket, or over mutual TLS, one request at a time over one
+ * connection (libcurl), blocking up to --timeout. Turns problem documents (RFC 9457) into lines and
+ * an exit code.
  */
 #ifndef GTM_CTL_CLIENT_H
 #define GTM_CTL_CLIENT_H

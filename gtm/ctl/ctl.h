@@ -31,6 +31,7 @@ enum ctl_output { CTL_TABLE = 0, CTL_WIDE, CTL_JSON, CTL_YAML };
 #define CTL_DEFAULT_SOCKET "/run/gtm/gtmd.sock"
 
 struct ctl_client;
+struct gtm_contexts;
 struct ctl_command;
 
 /* One run of the program. Texts are borrowed from the command line. */
@@ -39,10 +40,15 @@ struct ctl {
     int argc; /* arguments behind noun and verb */
     const char *argv[CTL_ARGS_MAX];
 
-    const char *socket;        /* where gtmd listens; set by ctl_parse */
-    const char *config;        /* node file that names the socket, or NULL */
-    char *socket_own;          /* the socket's path when it came from the node file */
-    struct ctl_client *client; /* made by the first request */
+    const char *socket;            /* where gtmd listens, or NULL: then server is set (where.h) */
+    const char *config;            /* node file that names the socket, or NULL */
+    const char *server;            /* HOST:PORT over mutual TLS, or NULL */
+    const char *ca, *cert, *key;   /* files for it */
+    const char *node;              /* the name that the server must have; NULL = any node */
+    const char *context;           /* named on the command line, or NULL */
+    struct gtm_contexts *contexts; /* where they came from, or NULL */
+    char *socket_own;              /* the socket's path when it came from the node file */
+    struct ctl_client *client;     /* made by the first request */
 
     enum ctl_output output;
     bool output_given, no_headers, no_colour, colour;

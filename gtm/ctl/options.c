@@ -4,11 +4,11 @@
  */
 #include "gtm/ctl/options.h"
 
-#include "gtm/base/diag.h"
 #include "gtm/base/mem.h"
 #include "gtm/ctl/client.h"
 #include "gtm/ctl/say.h"
-#include "gtm/model/node.h"
+#include "gtm/ctl/where.h"
+#include "gtm/model/contexts.h"
 #include "gtm/model/schema_forms.h"
 
 #include <stdlib.h>
@@ -42,6 +42,16 @@ static const struct option options[] = {
      0,
      0},
     {{"--config", "FILE", "a node file: its socket", 0, 0}, TEXT, AT(config), 0, 0},
+    {{"--server", "HOST:PORT", "a node over mutual TLS, with --ca, --cert and --key", 0, 0},
+     TEXT,
+     AT(server),
+     0,
+     0},
+    {{"--ca", "FILE", "the certificates that the node's must chain to", 0, 0}, TEXT, AT(ca), 0, 0},
+    {{"--cert", "FILE", "your certificate (gtm:user/ROLE/NAME)", 0, 0}, TEXT, AT(cert), 0, 0},
+    {{"--key", "FILE", "its key", 0, 0}, TEXT, AT(key), 0, 0},
+    {{"--node", "NAME", "the name that the node must have", 0, 0}, TEXT, AT(node), 0, 0},
+    {{"--context", "NAME", "a node of ~/.config/gtm/gtmctl.yaml", 0, 0}, TEXT, AT(context), 0, 0},
     {{"--timeout", "TIME", "how long to wait for gtmd (default 30 seconds)", 0, 0},
      TIME,
      AT(timeout_ms),
@@ -321,29 +331,6 @@ static int check_taken(const struct ctl_command *c, const struct ctl *ctl, const
     return CTL_OK;
 }
 
-/* --socket, else the node file's, else the environment's, else the usual one. */
-static int find_socket(struct ctl *ctl)
-{
-    const char *env = getenv("GTM_SOCKET");
-    struct gtm_diags diags = {0};
-
-    if (ctl->socket != NULL)
-        return CTL_OK;
-    ctl->socket = env != NULL && env[0] != 0 ? env : CTL_DEFAULT_SOCKET;
-    if (ctl->config == NULL || ctl->command->run == ctl_config_check)
-        return CTL_OK;
-    struct gtm_node *node = gtm_node_load(ctl->config, &diags);
-    if (node == NULL) {
-        gtm_diags_print(&diags, stderr);
-        ctl_error("%s does not say where gtmd listens", ctl->config);
-    } else {
-        ctl->socket = ctl->socket_own = gtm_strdup(node->api_socket);
-    }
-    gtm_node_free(node);
-    gtm_diags_fini(&diags);
-    return ctl->socket_own != NULL ? CTL_OK : CTL_FAILED;
-}
-
 static bool want_colour(const struct ctl *ctl)
 {
     const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
@@ -393,12 +380,13 @@ const struct ctl_command *ctl_parse(struct ctl *ctl, int argc, char **argv, int 
     ctl->colour = want_colour(ctl);
     *ret_exit = check_taken(c, ctl, &s);
     if (*ret_exit == CTL_OK)
-        *ret_exit = find_socket(ctl);
+        *ret_exit = ctl_find_gtmd(ctl);
     return *ret_exit == CTL_OK ? c : NULL;
 }
 
 void ctl_fini(struct ctl *ctl)
 {
     ctl_client_free(ctl->client);
+    gtm_contexts_free(ctl->contexts);
     gtm_free(ctl->socket_own);
 }
