@@ -350,6 +350,7 @@ static bool set_tls(struct gtm_http *http, CURL *easy)
     }
     if (http->uri) {
         curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+        curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L); /* resumed, nobody would look */
         curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, http);
         if (curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx) != CURLE_OK)
             return false;

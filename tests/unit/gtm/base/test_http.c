@@ -8,6 +8,7 @@
 #include "tests/support/temp_dir.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -397,6 +398,45 @@ static void without_memory(void **state)
     server_free(server);
 }
 
+/* Nodes are known by what their certificate says, wherever they are. */
+static void a_server_by_its_identity(void **state)
+{
+    (void)state;
+    char dir[64], url[64];
+    struct pki_cert ca, node;
+    struct seen seen;
+    assert_int_equal(test_temp_dir_make("tls", dir), 0);
+    pki_make(&ca, &(struct pki_want){.name = "ca", .authority = true}, dir);
+    pki_make(&node,
+             &(struct pki_want){
+                 .name = "a", .san = "DNS:elsewhere,URI:gtm:node/us-east/a", .issuer = &ca},
+             dir);
+    struct tls_server *server = tls_server_new(&(struct tls_server_want){.pem = node.path});
+    snprintf(url, sizeof(url), "https://127.0.0.1:%u/", tls_server_port(server));
+    static const struct {
+        const char *uri;
+        int code;
+    } cases[] = {{"gtm:node/us-east/a", GTM_OK},
+                 {"gtm:node/us-east/b", GTM_EDENIED},
+                 {"gtm:node/us-east/a1", GTM_EDENIED},
+                 {"gtm:node/us-east/", GTM_EDENIED},
+                 {NULL, GTM_EDENIED}}; /* then the host's name counts */
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        client(&seen, (struct gtm_http_opts){.tls = {.ca = ca.path, .uri = cases[i].uri}});
+        struct gtm_http_ask ask = ask_for(&seen, url);
+        start(&seen, &ask);
+        run(&seen);
+        assert_int_equal(seen.code, cases[i].code);
+        if (cases[i].uri && cases[i].code)
+            assert_non_null(strstr(seen.text, "the server is gtm:node/us-east/a, gtm:node"));
+        end(&seen);
+    }
+    tls_server_free(server);
+    pki_free(&node);
+    pki_free(&ca);
+    (void)test_temp_dir_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -408,7 +448,9 @@ int main(void)
         cmocka_unit_test(cancel_and_free),
         cmocka_unit_test(reset_connects_anew),
         cmocka_unit_test(wrong_asks),
+        cmocka_unit_test(a_server_by_its_identity),
         cmocka_unit_test(without_memory),
     };
+    signal(SIGPIPE, SIG_IGN); /* a server whose client hangs up in the handshake */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
