@@ -110,8 +110,8 @@ void coord__mirror_fini(struct coord__mirror *mirror)
     *mirror = (struct coord__mirror){0};
 }
 
-static struct coord__item *make_item(enum coord__item_kind kind, const char *key, const char *value,
-                                     size_t len, int64_t revision)
+struct coord__item *coord__item_new(enum coord__item_kind kind, const char *key, const char *value,
+                                    size_t len, int64_t revision)
 {
     size_t key_len = strlen(key);
     struct coord__item *item = gtm_malloc(sizeof(*item) + key_len + len + 2);
@@ -148,7 +148,7 @@ int coord__mirror_stage(struct coord__mirror *mirror, enum coord__item_kind kind
     bool same = kind == COORD__ITEM_PUT && old && old->revision == revision &&
                 old->value_len == len && memcmp(value_of(old), value, len) == 0;
     struct coord__item *item =
-        same ? ref(mirror->items[at]) : make_item(kind, key, value, len, revision);
+        same ? ref(mirror->items[at]) : coord__item_new(kind, key, value, len, revision);
     if (!item)
         return GTM_ENOMEM;
     mirror->staged[mirror->staged_count] = (struct coord__staged){item, mirror->staged_count};
@@ -239,7 +239,7 @@ static int make_tombstones(const struct coord__mirror *mirror, int64_t revision,
             s++;
         if (s < mirror->staged_count && strcmp(mirror->staged[s].item->text, key) == 0)
             continue;
-        struct coord__item *item = make_item(COORD__ITEM_GONE, key, NULL, 0, revision);
+        struct coord__item *item = coord__item_new(COORD__ITEM_GONE, key, NULL, 0, revision);
         if (!item ||
             gtm_grow((void **)&list, &cap, n + 1, sizeof(struct coord__item *)) != GTM_OK) {
             coord__item_unref(item);

@@ -24,6 +24,9 @@ struct coord__item {
     int64_t revision;
     char text[]; /* key, NUL, value, NUL */
 };
+/* NULL: out of memory. */
+struct coord__item *coord__item_new(enum coord__item_kind kind, const char *key, const char *value,
+                                    size_t len, int64_t revision);
 void coord__item_unref(struct coord__item *item); /* any thread */
 struct gtm_store_entry coord__item_entry(const struct coord__item *item);
 

@@ -28,6 +28,11 @@ bool gtm_store_key_ok(const char *s)
     return len > 0 && len <= GTM_STORE_KEY_MAX && s[0] != '/' && text_ok(s, len, false);
 }
 
+bool gtm_store_value_ok(const char *value, size_t len)
+{
+    return len <= GTM_STORE_VALUE_MAX && text_ok(value, len, true);
+}
+
 static int check_change(const struct gtm_store_change *c)
 {
     if (!gtm_store_key_ok(c->key) || c->expect < GTM_STORE_ANY)
@@ -38,7 +43,7 @@ static int check_change(const struct gtm_store_change *c)
         return GTM_EINVAL;
     if (c->value_len > GTM_STORE_VALUE_MAX)
         return GTM_ELIMIT;
-    return text_ok(c->value, c->value_len, true) ? GTM_OK : GTM_EINVAL;
+    return gtm_store_value_ok(c->value, c->value_len) ? GTM_OK : GTM_EINVAL;
 }
 
 void gtm_store_close(struct gtm_store *store)

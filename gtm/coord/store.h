@@ -29,7 +29,7 @@
 
 #define GTM_STORE_KEY_MAX         512u         /* bytes */
 #define GTM_STORE_VALUE_MAX       (256u << 10) /* bytes */
-#define GTM_STORE_CHANGES_MAX     128u         /* in one commit; etcd's own limit */
+#define GTM_STORE_CHANGES_MAX     124u         /* in one commit; etcd itself takes 128 steps */
 #define GTM_STORE_PENDING_MAX     1024u        /* commits that wait; fetches that wait */
 #define GTM_STORE_FETCH_MAX       1000u        /* entries */
 #define GTM_STORE_FETCH_BYTES_MAX (8u << 20)   /* keys and values together */
@@ -161,5 +161,7 @@ void gtm_store_status(const struct gtm_store *store, struct gtm_store_status *re
 /* Whether s can be a key: 1 to GTM_STORE_KEY_MAX bytes of UTF-8 without control characters or a
  * leading slash. */
 bool gtm_store_key_ok(const char *s);
+/* Whether it can be a value: UTF-8 without NUL of at most GTM_STORE_VALUE_MAX bytes. */
+bool gtm_store_value_ok(const char *value, size_t len);
 
 #endif
