@@ -7,6 +7,7 @@
 #ifndef GTM_COORD_STORE_ETCD_JOB_H
 #define GTM_COORD_STORE_ETCD_JOB_H
 
+#include "gtm/base/buf.h"
 #include "gtm/coord/store_etcd_int.h"
 
 struct etcd__snapshot {
