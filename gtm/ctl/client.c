@@ -237,8 +237,7 @@ static void set_tls(struct ctl *ctl)
     curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, ctl->client);
 }
 
-static CURLcode perform(struct ctl *ctl, const char *method, const char *url, const char *body,
-                        struct reply *ret)
+static void set_common(struct ctl *ctl, const char *url)
 {
     CURL *curl = ctl->client->curl;
 
@@ -252,14 +251,41 @@ static CURLcode perform(struct ctl *ctl, const char *method, const char *url, co
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)ctl->timeout_ms);
+}
+
+/* With TLS 1.3 a server judges our certificate after the handshake, and its alert can be lost
+ * behind the broken connection. With TLS 1.2 the handshake itself fails: asked once more, without a
+ * request, for the reason. */
+static CURLcode ask_why(struct ctl *ctl, const char *url, CURLcode rc)
+{
+    CURL *curl = ctl->client->curl;
+
+    if (ctl->server == NULL || (rc != CURLE_SEND_ERROR && rc != CURLE_RECV_ERROR) ||
+        strstr(ctl->client->why, "alert") != NULL)
+        return rc;
+    set_common(ctl, url);
+    curl_easy_setopt(curl, CURLOPT_SSLVERSION,
+                     (long)CURL_SSLVERSION_TLSv1_2 | (long)CURL_SSLVERSION_MAX_TLSv1_2);
+    curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
+    curl_easy_setopt(curl, CURLOPT_CONNECT_ONLY, 1L);
+    CURLcode why = curl_easy_perform(curl);
+    return why != CURLE_OK ? why : rc;
+}
+
+static CURLcode perform(struct ctl *ctl, const char *method, const char *url, const char *body,
+                        struct reply *ret)
+{
+    CURL *curl = ctl->client->curl;
+
+    set_common(ctl, url);
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, ctl->client->headers);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)ctl->timeout_ms);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, ret);
     if (body != NULL || strcmp(method, "GET") != 0)
         curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body != NULL ? body : "");
-    return curl_easy_perform(curl);
+    return ask_why(ctl, url, curl_easy_perform(curl));
 }
 
 /* 0, or the exit code after having said why. Takes path. */
