@@ -32,7 +32,8 @@
 #define GTM_API_IDLE_MS         60000 /* without a whole request */
 #define GTM_API_HEADER_MAX      (16 * 1024)
 #define GTM_API_BODY_MAX        (1024 * 1024)
-#define GTM_API_TABLE_MAX       (64 * 1024 * 1024) /* of a pushed table of latencies */
+#define GTM_API_TABLE_MAX       (64 * 1024 * 1024) /* of a pushed table of latencies, an intent */
+#define GTM_API_CHUNKS_MAX      (4 * 1024 * 1024)  /* of uploaded chunks */
 #define GTM_API_TIMEOUT_S       30
 #define GTM_API_OWNER_MAX       64 /* bytes of who asks, with the NUL; longer ones are cut */
 

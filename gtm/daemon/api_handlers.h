@@ -57,5 +57,17 @@ void gtm_api_get_config(struct gtm_api_req *req);
 void gtm_api_get_config_schema(struct gtm_api_req *req);
 void gtm_api_post_config_validate(struct gtm_api_req *req);
 void gtm_api_post_reload(struct gtm_api_req *req);
+/* api_intent.c */
+void gtm_api_get_intent(struct gtm_api_req *req);
+void gtm_api_get_intent_history(struct gtm_api_req *req);
+void gtm_api_get_intent_revision(struct gtm_api_req *req);
+void gtm_api_get_intent_blob(struct gtm_api_req *req);
+/* api_apply.c */
+void gtm_api_post_intent(struct gtm_api_req *req);
+void gtm_api_post_intent_blobs(struct gtm_api_req *req);
+void gtm_api_post_intent_rollback(struct gtm_api_req *req);
+void gtm_api_delete_intent_object(struct gtm_api_req *req);
+/* False in a node that has cluster_file: that was answered. */
+bool gtm_api_in_cluster(struct gtm_api_req *req);
 
 #endif

@@ -68,6 +68,22 @@ const struct gtm_api_route gtm_api_routes[] = {
      "JSON Schema of a configuration file"},
     {GTM_API_POST, V1 "/config/validate", gtm_api_post_config_validate, GTM_API_VIEWER, NULL,
      "Check an intent without applying it"},
+    {GTM_API_GET, V1 "/intent", gtm_api_get_intent, GTM_API_VIEWER, NULL,
+     "The revision of the intent that is wanted, and what is served here"},
+    {GTM_API_POST, V1 "/intent", gtm_api_post_intent, GTM_API_ADMIN, NULL,
+     "Apply an intent: whole or not at all"},
+    {GTM_API_GET, V1 "/intent/history", gtm_api_get_intent_history, GTM_API_VIEWER, "limit",
+     "Revisions of the intent, newest first"},
+    {GTM_API_GET, V1 "/intent/revisions/{rev}", gtm_api_get_intent_revision, GTM_API_VIEWER, NULL,
+     "One revision with its files and their chunks"},
+    {GTM_API_POST, V1 "/intent/blobs", gtm_api_post_intent_blobs, GTM_API_ADMIN, NULL,
+     "Upload chunks of files before they are applied"},
+    {GTM_API_GET, V1 "/intent/blobs/{sha256}", gtm_api_get_intent_blob, GTM_API_VIEWER, NULL,
+     "The text of one chunk"},
+    {GTM_API_POST, V1 "/intent/rollback", gtm_api_post_intent_rollback, GTM_API_ADMIN, NULL,
+     "Apply an earlier revision again"},
+    {GTM_API_DELETE, V1 "/intent/objects/{kind}/{name}", gtm_api_delete_intent_object,
+     GTM_API_ADMIN, "reason expectRev allowMassDelete", "Take one object out of the intent"},
     {GTM_API_POST, V1 "/reload", gtm_api_post_reload, GTM_API_ADMIN, NULL,
      "Read the configuration again: whole or not at all"},
 };
@@ -83,5 +99,9 @@ const size_t gtm_api_metrics_routes_count =
 
 size_t gtm_api__body_max(const struct gtm_api_route *route)
 {
-    return route->handler == gtm_api_put_latency ? GTM_API_TABLE_MAX : GTM_API_BODY_MAX;
+    if (route->handler == gtm_api_post_intent_blobs)
+        return GTM_API_CHUNKS_MAX;
+    return route->handler == gtm_api_put_latency || route->handler == gtm_api_post_intent
+               ? GTM_API_TABLE_MAX
+               : GTM_API_BODY_MAX;
 }

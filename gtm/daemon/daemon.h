@@ -63,6 +63,7 @@ struct gtmd {
     struct gtm_settings *settings; /* in force; NULL while starting */
     struct gtm_reload *reload;
     struct gtm_intent_sync *intent_sync; /* NULL: standalone */
+    unsigned intent_applies;             /* under way */
     struct gtm_secondary *secondary;     /* zones that are transferred from elsewhere */
     struct gtm_notifier *notifier;       /* tells secondaries */
     struct gtm_handover *handover;       /* NULL: nobody can take over */
