@@ -117,7 +117,8 @@ int gtm_state_override_by(struct gtm_state *state, const char *key,
                           const struct gtm_store_change *more, size_t more_count,
                           gtm_state_done_fn done, void *arg) GTM_MUST_CHECK;
 
-/* Ends the wait of a recovered endpoint (hold, penalty, manual failback); it ramps up from now.
+/* Ends the wait of a recovered endpoint (hold, penalty, manual failback); it ramps up from now
+ * (FOLLOWS: as soon as the leader has heard of it, through "resume/POOL/ENDPOINT" in the store).
  * dry_run only looks. GTM_ENOTFOUND no such endpoint, GTM_ESTATE it waits for nothing. */
 int gtm_state_resume(struct gtm_state *state, size_t pool, size_t endpoint, const char *owner,
                      bool dry_run) GTM_MUST_CHECK;

@@ -7,6 +7,7 @@
 
 #include "gtm/base/log.h"
 #include "gtm/base/mem.h"
+#include "gtm/coord/audit.h"
 #include "gtm/daemon/state_int.h"
 #include "policies/merge.h"
 
@@ -303,6 +304,35 @@ int gtm_state__commit_order(struct gtm_state *state, const struct gtm_state_orde
     int rc = gtm_state__store_override(state, order, on_order, job);
     if (rc)
         gtm_free(job);
+    return rc;
+}
+
+/* Trouble is logged by the store; who asked sees whether it serves. */
+int gtm_state__commit_resume(struct gtm_state *state, size_t pool, size_t endpoint,
+                             const char *owner)
+{
+    const struct gtm_pool *p = &state->now->facts->intent->pools[pool];
+    char key[GTM_OVERRIDE_KEY_BYTES];
+    snprintf(key, sizeof(key), "resume/%s/%s", p->name, p->endpoints[endpoint].name);
+    struct gtm_json *root = gtm_json_object();
+    gtm_json_add_i64(root, "v", 1);
+    gtm_json_add_str(root, "owner", owner);
+    gtm_json_add_i64(root, "at", gtm_wall_ms(state->clock));
+    char *text = gtm_json_print(root, false);
+    gtm_json_free(root);
+    if (!text)
+        return GTM_ENOMEM;
+    struct gtm_audit_entry entry = {.time_ms = gtm_wall_ms(state->clock),
+                                    .who = owner,
+                                    .verb = "endpoint resume",
+                                    .subject = key + strlen("resume/")};
+    struct gtm_store_change change = {.kind = GTM_STORE_PUT,
+                                      .key = key,
+                                      .value = text,
+                                      .value_len = strlen(text),
+                                      .expect = GTM_STORE_ANY};
+    int rc = gtm_audit_commit(state->opts.store, &entry, &change, 1, NULL, NULL);
+    gtm_free(text);
     return rc;
 }
 

@@ -177,6 +177,9 @@ void gtm_state__observed(struct gtm_state *state, size_t pool);
 void gtm_state__follow_drains(struct gtm_state *state, struct gtm_state_next *next);
 /* PIPELINE, FOLLOWS: from Unix time to the monotonic clock and back. */
 uint64_t gtm_state__to_mono(const struct gtm_state *state, uint64_t wall_ms);
+/* FOLLOWS: asks the leader, through the store. */
+int gtm_state__commit_resume(struct gtm_state *state, size_t pool, size_t endpoint,
+                             const char *owner) GTM_MUST_CHECK;
 /* FOLLOWS: hands the order to the store. */
 int gtm_state__commit_order(struct gtm_state *state, const struct gtm_state_order_commit *order,
                             gtm_state_done_fn done, void *arg) GTM_MUST_CHECK;

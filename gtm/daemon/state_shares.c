@@ -325,10 +325,13 @@ int gtm_state_resume(struct gtm_state *state, size_t pool, size_t endpoint, cons
     if (!state->now || pool >= state->now->facts->intent->pools_count ||
         endpoint >= pool_of(state->now, pool)->endpoints_count)
         return GTM_ENOTFOUND;
-    if (!resume(state, pool, endpoint, dry_run))
+    bool follows = state->opts.mode == GTM_STATE_FOLLOWS;
+    if (!resume(state, pool, endpoint, dry_run || follows))
         return GTM_ESTATE;
     if (dry_run)
         return GTM_OK;
+    if (follows)
+        return gtm_state__commit_resume(state, pool, endpoint, owner);
     const struct gtm_pool *p = pool_of(state->now, pool);
     char subject[160], cause[GTM_OVERRIDE_OWNER_BYTES + 32];
     snprintf(subject, sizeof(subject), "endpoint/%s/%s", p->name, p->endpoints[endpoint].name);
