@@ -33,6 +33,13 @@ const struct gtm_clock *gtm_clock_system(void)
     return &clock;
 }
 
+uint64_t gtm_boot_ns(void)
+{
+    struct timespec ts = {0};
+    clock_gettime(CLOCK_BOOTTIME, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
 void gtm_clock_set_test_offset_ms(int64_t offset_ms)
 {
     atomic_store_explicit(&test_offset_ms, offset_ms, memory_order_relaxed);

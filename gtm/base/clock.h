@@ -16,6 +16,9 @@ struct gtm_clock {
 
 /* The machine's clock (CLOCK_MONOTONIC, CLOCK_REALTIME + the test offset). */
 const struct gtm_clock *gtm_clock_system(void);
+/* CLOCK_BOOTTIME: as mono_ns of the system's clock, but goes on while the machine sleeps. For
+ * promises that others time: leases. */
+uint64_t gtm_boot_ns(void);
 /* Tests: steps the system clock's calendar by offset_ms against the machine's; process-wide. */
 void gtm_clock_set_test_offset_ms(int64_t offset_ms);
 
