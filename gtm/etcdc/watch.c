@@ -7,8 +7,7 @@
  * on_object → take → core → the user's callback. A listing beside a stream holds the stream's
  * messages back until it has been given, so that the two cannot overtake each other.
  *
- * The memory lives until the last call has ended (`calls`) and no callback is on the stack
- * (`busy`).
+ * The memory lives until no callback is on the stack (`busy`).
  */
 #include "gtm/etcdc/splitter.h"
 #include "gtm/etcdc/watch_core.h"
@@ -43,7 +42,6 @@ struct job {
 };
 
 struct etcdc_watch {
-    struct etcdc__leftover leftover; /* first */
     struct etcdc *client;
     etcdc_watch_fn *cb;
     void *arg;
@@ -65,8 +63,9 @@ struct etcdc_watch {
     int failed_code; /* told by ETCDC_FAILED; 0 = none */
     char text[ETCDC__TEXT_BYTES];
 
+    bool renewed; /* the token, for want of which a stream ended */
     bool closed;
-    unsigned busy, calls;
+    unsigned busy;
 };
 
 static uint64_t now_ns(const struct etcdc_watch *w)
@@ -92,7 +91,6 @@ static void clear_queue(struct etcdc_watch *w)
 
 static void watch_free(struct etcdc_watch *w)
 {
-    etcdc__leftover_remove(&w->leftover);
     clear_queue(w);
     gtm_timer_free(w->retry);
     gtm_timer_free(w->beat);
@@ -102,15 +100,10 @@ static void watch_free(struct etcdc_watch *w)
     gtm_free(w);
 }
 
-static void drop(struct etcdc__leftover *leftover)
-{
-    watch_free((struct etcdc_watch *)leftover);
-}
-
 static void leave(struct etcdc_watch *w)
 {
     w->busy--;
-    if (w->closed && w->busy == 0 && w->calls == 0)
+    if (w->closed && w->busy == 0)
         watch_free(w);
 }
 
@@ -131,6 +124,7 @@ void etcdc_watch_close(struct etcdc_watch *watch)
     watch->busy++;
     watch->closed = true;
     end_stream(watch);
+    etcdc_cancel(watch->client, watch);
     gtm_timer_stop(watch->retry);
     gtm_timer_stop(watch->beat);
     leave(watch);
@@ -201,6 +195,11 @@ static void break_stream(struct etcdc_watch *w, int code, const char *text)
         etcdc__eject(w->client, endpoint, code, text);
     count_end(w);
     end_stream(w);
+    if (code == ETCDC_E_AUTH && w->client->user && !w->renewed) {
+        w->renewed = true; /* a token ends with the member that gave it */
+        etcdc__token_drop(w->client);
+        code = ETCDC_E_UNAVAILABLE;
+    }
     if (code == ETCDC_E_COMPACTED || code == ETCDC_E_OVERFLOW || code == ETCDC_E_FUTURE_REV)
         w->must_list = true;
     failed(w, code, text);
@@ -252,8 +251,10 @@ static void take(struct etcdc_watch *w, struct etcdc__watch_message *m, int code
         break_stream(w, code, text);
         return;
     }
-    if (m->created && !m->code)
+    if (m->created && !m->code) {
         w->failed_code = 0;
+        w->renewed = false;
+    }
     snprintf(text, sizeof(text), "%s", m->text);
     code = etcdc__core_message(&w->core, m);
     if (w->closed)
@@ -356,7 +357,6 @@ static bool on_data(void *arg, const char *data, size_t len)
     struct etcdc_watch *w = arg;
     const struct etcdc__call *stream = w->stream;
     w->busy++;
-    w->client->counters.bytes_in += len;
     int code = etcdc__splitter_feed(&w->splitter, data, len, on_object, w);
     if (code && !w->closed && w->stream)
         break_stream(w, code, "");
@@ -409,8 +409,7 @@ static void open_stream(struct etcdc_watch *w)
 static void on_page(void *arg, const struct etcdc_kv *kvs, size_t count, bool restart)
 {
     struct etcdc_watch *w = arg;
-    if (!w->closed)
-        etcdc__core_list_page(&w->core, kvs, count, restart);
+    etcdc__core_list_page(&w->core, kvs, count, restart);
 }
 
 static void plan_relist(struct etcdc_watch *w, uint64_t in_ms)
@@ -460,10 +459,8 @@ static void on_listed(void *arg, const struct etcdc_answer *answer)
 {
     struct etcdc_watch *w = arg;
     w->busy++;
-    w->calls--;
     w->listing = false;
-    if (!w->closed)
-        listed(w, answer);
+    listed(w, answer);
     w->catching_up = false;
     if (!w->closed)
         pump(w);
@@ -483,7 +480,6 @@ static void start_listing(struct etcdc_watch *w, bool catching_up)
             failed(w, code, "");
         return;
     }
-    w->calls++;
     w->listing = true;
     w->catching_up = catching_up;
 }
@@ -505,12 +501,11 @@ static void on_checked(void *arg, const struct etcdc_answer *answer)
 {
     struct etcdc_watch *w = arg;
     w->busy++;
-    w->calls--;
     w->checking = false;
-    if (!w->closed && answer->code == ETCDC_OK) {
+    if (answer->code == ETCDC_OK) {
         etcdc__life_checked(&w->life, w->check_asked_ns, answer->header.revision, w->core.next);
         settle(w);
-    } else if (!w->closed) {
+    } else {
         snprintf(w->text, sizeof(w->text), "%s", answer->text);
     }
     leave(w);
@@ -525,7 +520,6 @@ static void start_check(struct etcdc_watch *w)
                     w))
         return; /* the next beat tries again */
     w->checking = true;
-    w->calls++;
 }
 
 static bool stream_is_ejected(const struct etcdc_watch *w, uint64_t now)
@@ -621,7 +615,6 @@ struct etcdc_watch *etcdc_watch(struct etcdc *client, const struct etcdc_watch_o
     w->must_list = opts->after == 0;
     etcdc__life_init(&w->life, w->opts.stale_ms, now_ns(w));
     plan_relist(w, w->opts.relist_ms);
-    etcdc__leftover_add(client, &w->leftover, drop);
     gtm_timer_start(w->retry, 0);
     gtm_timer_start(w->beat, etcdc__life_beat_ms(&w->life));
     return w;
