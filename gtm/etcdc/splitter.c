@@ -56,6 +56,8 @@ int etcdc__splitter_feed(struct etcdc__splitter *splitter, const char *data, siz
                          etcdc__object_fn *object, void *arg)
 {
     size_t from = 0; /* of the object under way, in data */
+    if (splitter->buf.failed)
+        return ETCDC_E_NOMEM;
     for (size_t i = 0; i < len; i++) {
         if (splitter->depth == 0) {
             if (is_space(data[i]))

@@ -9,11 +9,11 @@
  *
  * The memory lives until no callback is on the stack (`busy`).
  */
+#include "gtm/base/mem.h"
+#include "gtm/etcdc/call_int.h"
 #include "gtm/etcdc/splitter.h"
 #include "gtm/etcdc/watch_core.h"
 #include "gtm/etcdc/watch_life.h"
-
-#include "gtm/base/mem.h"
 
 #include <stdio.h>
 #include <string.h>
