@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What tests against real etcd servers share: a loop that is run until something is true, and calls
- * that are waited for. Include after cmocka.h.
+ * that are waited for.
  */
 #ifndef GTM_TESTS_ETCDC_LIVE_FIXTURE_H
 #define GTM_TESTS_ETCDC_LIVE_FIXTURE_H
@@ -11,7 +11,11 @@
 #include "gtm/etcdc/etcdc.h"
 #include "tests/support/etcd_server.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 struct live {
     struct gtm_loop *loop;
