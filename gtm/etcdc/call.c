@@ -5,8 +5,8 @@
  * - a read: the next endpoint; it gets half of the time that is left, so that time is left for
  *   another when a member hangs;
  * - a write that may have happened: told as ambiguous, unless its caller allowed repeating.
- * When all endpoints have been tried, it waits for the first that is not left out any more, as long
- * as the deadline allows.
+ * When all endpoints have been tried it waits a little and begins again, as long as the deadline
+ * allows.
  */
 #include "gtm/etcdc/call_int.h"
 
@@ -15,8 +15,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PAUSE_MIN_NS 50000000u
-#define TRY_MIN_MS   250u
+#define PAUSE_NS      100000000u
+#define PAUSE_DOUBLES 3u
+#define TRY_MIN_MS    250u
 
 static const char *const paths[] = {
     [ETCDC__RANGE] = "/v3/kv/range",
@@ -340,19 +341,25 @@ static void send_call(struct etcdc__call *call)
         finish(call, rc == GTM_ELIMIT ? ETCDC_E_TOO_MANY : ETCDC_E_NOMEM, "", NULL);
 }
 
-/* Waits for the first endpoint to come back, when all have been tried. */
+/* All have been tried: waits a while, longer each time, and at most until one comes back. Elections
+ * take less than an endpoint is left out for. */
 static void pause_call(struct etcdc__call *call)
 {
     uint64_t now_ns = gtm_mono_ns(call->client->clock);
-    uint64_t at_ns = etcdc__soonest_ns(call->client);
-    at_ns = at_ns > now_ns + PAUSE_MIN_NS ? at_ns : now_ns + PAUSE_MIN_NS;
-    if (at_ns >= call->deadline_ns || call->only != ETCDC__NOWHERE) {
+    uint64_t back_ns = etcdc__soonest_ns(call->client);
+    uint64_t wait_ns = (uint64_t)PAUSE_NS
+                       << (call->rounds < PAUSE_DOUBLES ? call->rounds : PAUSE_DOUBLES);
+    wait_ns += (uint64_t)gtm_rand_below(&call->client->rand, PAUSE_NS / 4);
+    if (back_ns > now_ns + PAUSE_NS / 2 && back_ns < now_ns + wait_ns)
+        wait_ns = back_ns - now_ns;
+    if (now_ns + wait_ns >= call->deadline_ns || call->only != ETCDC__NOWHERE) {
         give_up(call);
         return;
     }
+    call->rounds++;
     call->tried = 0;
     call->state = ETCDC__PAUSED;
-    gtm_timer_start(call->timer, (at_ns - now_ns) / 1000000u + 1);
+    gtm_timer_start(call->timer, wait_ns / 1000000u + 1);
 }
 
 static void await(struct etcdc__call *call, int code, int state)

@@ -44,7 +44,8 @@ struct etcdc__call {
         ETCDC__SENT,
         ETCDC__ENDED
     } state;
-    uint32_t tried; /* endpoints, as bits */
+    uint32_t tried;  /* endpoints, as bits */
+    unsigned rounds; /* through all of them */
     size_t endpoint;
     uint64_t deadline_ns, token_made;
     bool renewed; /* the token, for this call */

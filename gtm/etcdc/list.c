@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define PAGE_BYTES   (1u << 20)
-#define PAGE_KEYS    256
+#define PAGE_KEYS    16 /* of the first, and where sizes vary; values may be of 1 MiB */
 #define PAGE_MAX     10000
 #define RESTARTS_MAX 5u
 
@@ -67,7 +67,8 @@ static void fit_limit(struct list *list, const struct etcdc_part *part)
     if (part->kvs_count == 0)
         return;
     int64_t fits = (int64_t)(PAGE_BYTES / (bytes / part->kvs_count));
-    list->limit = fits < 1 ? 1 : fits > PAGE_MAX ? PAGE_MAX : fits;
+    int64_t most = list->limit * 4 < PAGE_MAX ? list->limit * 4 : PAGE_MAX;
+    list->limit = fits < 1 ? 1 : fits > most ? most : fits;
 }
 
 static bool tried_again(struct list *list, int code)
@@ -78,8 +79,14 @@ static bool tried_again(struct list *list, int code)
         from_the_start(list);
         return ask(list) == ETCDC_OK;
     }
-    if (code == ETCDC_E_TOO_LARGE && list->limit > 1) { /* values of very different size */
-        list->limit = list->limit / 8 + 1;
+    /* Values of very different size. */
+    bool large = code == ETCDC_E_TOO_LARGE || code == ETCDC_E_TIMEOUT;
+    if (large && list->limit > PAGE_KEYS) {
+        list->limit = PAGE_KEYS;
+        return ask(list) == ETCDC_OK;
+    }
+    if (code == ETCDC_E_TOO_LARGE && list->limit > 1) {
+        list->limit = 1;
         return ask(list) == ETCDC_OK;
     }
     return false;
