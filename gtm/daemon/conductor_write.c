@@ -39,30 +39,38 @@ static void mix_int(uint64_t *hash, uint64_t value)
     mix(hash, &value, sizeof(value));
 }
 
-/* Times and causes follow from these, but for what a clock adds. */
+#define HASH_START UINT64_C(0xcbf29ce484222325)
+
+/* Times and causes follow from these, but for what a clock adds. Documents are sorted, states are
+ * not: the sum of the parts is the same. */
 static void mix_address(struct conductor__print *print, const struct gtm_verdict_address *a)
 {
     bool goes_on = a->recovery_count >= 6;
-    mix_text(&print->core, a->endpoint);
-    mix_int(&print->core, a->family | (unsigned)a->health << 8 | (unsigned)a->quorum << 16 |
-                              (unsigned)a->held << 24);
-    mix_int(&print->core, goes_on ? (uint64_t)a->recovery[0] : 0);
-    mix_int(&print->core, goes_on ? (uint64_t)a->recovery[4] : 0);
-    mix_int(&print->core, goes_on ? a->recovery[5] != 0 : 1);
-    mix_int(&print->full, a->share);
+    uint64_t hash = HASH_START;
+    mix_text(&hash, a->endpoint);
+    mix_int(&hash, a->family | (unsigned)a->health << 8 | (unsigned)a->quorum << 16 |
+                       (unsigned)a->held << 24);
+    mix_int(&hash, goes_on ? (uint64_t)a->recovery[0] : 0);
+    mix_int(&hash, goes_on ? (uint64_t)a->recovery[4] : 0);
+    mix_int(&hash, goes_on ? a->recovery[5] != 0 : 1);
+    print->core += hash;
+    mix_int(&hash, a->share);
+    print->full += hash;
 }
 
 struct conductor__print conductor__print_of(const struct gtm_verdict_doc *doc)
 {
-    struct conductor__print print = {UINT64_C(0xcbf29ce484222325), UINT64_C(0xcbf29ce484222325)};
+    struct conductor__print print = {HASH_START, HASH_START};
     for (size_t i = 0; i < doc->count; i++)
         mix_address(&print, &doc->addresses[i]);
     mix_int(&print.core, doc->panic[0] | (unsigned)doc->panic[1] << 1 | (unsigned)doc->stale << 2);
     for (size_t i = 0; i < doc->weights_count; i++) {
         const struct gtm_verdict_weight *w = &doc->weights[i];
-        mix_text(&print.full, w->policy ? w->policy : "");
-        mix_text(&print.full, w->name);
-        mix_int(&print.full, w->value);
+        uint64_t hash = HASH_START;
+        mix_text(&hash, w->policy ? w->policy : "");
+        mix_text(&hash, w->name);
+        mix_int(&hash, w->value);
+        print.full += hash;
     }
     mix_int(&print.full, print.core);
     return print;
@@ -87,22 +95,17 @@ int64_t conductor__stored_view(const struct gtm_conductor *c, int64_t *ret_revis
 static void seed_table(struct gtm_conductor *c, size_t pool, const struct gtm_verdict_doc *doc)
 {
     const struct gtm_pool *p = &c->intent->pools[pool];
-    size_t next = 0;
     for (size_t i = 0; i < doc->count; i++) {
         const struct gtm_verdict_address *a = &doc->addresses[i];
         enum gtm_health health = a->held ? GTM_HEALTH_DOWN : (enum gtm_health)a->health;
-        size_t e = p->endpoints_count;
-        for (size_t n = 0; n < p->endpoints_count && e == p->endpoints_count; n++)
-            if (!strcmp(p->endpoints[(next + n) % p->endpoints_count].name, a->endpoint))
-                e = (next + n) % p->endpoints_count;
-        if (e == p->endpoints_count || health == GTM_HEALTH_DEGRADED)
+        int e = gtm_pool_endpoint(p, a->endpoint);
+        if (e < 0 || health == GTM_HEALTH_DEGRADED)
             continue; /* degraded: which of the monitors it was is not known */
-        next = e;
         for (size_t m = 0; m < p->monitors_count; m++)
-            gtm_quorum_table_before(
-                c->opts.table,
-                &(struct gtm_quorum_target){pool, e, p->monitors[m], (enum gtm_family)a->family},
-                health);
+            gtm_quorum_table_before(c->opts.table,
+                                    &(struct gtm_quorum_target){pool, (size_t)e, p->monitors[m],
+                                                                (enum gtm_family)a->family},
+                                    health);
     }
 }
 

@@ -128,9 +128,9 @@ static void read_node(struct gtm_quorum_table *table, const struct gtm_store_ent
 
 /* --- observations --- */
 
-/* From names to the target's number; hints: where the last one was. SIZE_MAX: not of the intent. */
+/* From names to the target's number; SIZE_MAX: not of the intent. */
 static size_t locate(const struct gtm_quorum_table *table, size_t pool,
-                     const struct gtm_obs_slot *slot, size_t *hint)
+                     const struct gtm_obs_slot *slot)
 {
     const struct gtm_pool *p = &table->intent->pools[pool];
     size_t m = 0;
@@ -139,14 +139,8 @@ static size_t locate(const struct gtm_quorum_table *table, size_t pool,
         m++;
     if (m == p->monitors_count || slot->family >= GTM_FAMILY_COUNT)
         return SIZE_MAX;
-    for (size_t n = 0; n < p->endpoints_count; n++) {
-        size_t e = (*hint + n) % p->endpoints_count;
-        if (strcmp(p->endpoints[e].name, slot->endpoint) != 0)
-            continue;
-        *hint = e + 1;
-        return (e * 2 + slot->family) * p->monitors_count + m;
-    }
-    return SIZE_MAX;
+    int e = gtm_pool_endpoint(p, slot->endpoint);
+    return e < 0 ? SIZE_MAX : ((size_t)e * 2 + slot->family) * p->monitors_count + m;
 }
 
 static int by_target(const void *a, const void *b)
@@ -186,10 +180,9 @@ static int seen_fill(const struct gtm_quorum_table *table, size_t pool, const st
 {
     int rc = seen_init(seen, table->pools[pool].count, obs);
     char *text = seen->texts;
-    size_t hint = 0;
     for (size_t i = 0; i < obs->count && !rc; i++) {
         const struct gtm_obs_slot *slot = &obs->slots[i];
-        size_t t = locate(table, pool, slot, &hint);
+        size_t t = locate(table, pool, slot);
         bool down = slot->health == GTM_HEALTH_DOWN;
         if (t == SIZE_MAX)
             continue;

@@ -96,28 +96,14 @@ static void put_last_good(struct gtm_state *state, size_t pool, size_t endpoint,
     gtm_touched_add(&state->now->touched, pool);
 }
 
-/* The endpoint of that name, looked for from *hint on: documents have the intent's order. */
-static int find_endpoint(const struct gtm_pool *pool, const char *name, size_t *hint)
-{
-    for (size_t i = 0; i < pool->endpoints_count; i++) {
-        size_t e = (*hint + i) % pool->endpoints_count;
-        if (strcmp(pool->endpoints[e].name, name) != 0)
-            continue;
-        *hint = e;
-        return (int)e;
-    }
-    return -1;
-}
-
 static void each_address(struct gtm_state *state, size_t pool, const struct gtm_verdict_doc *doc,
                          void (*put)(struct gtm_state *state, size_t pool, size_t endpoint,
                                      const struct gtm_verdict_address *from))
 {
     const struct gtm_pool *p = &state->now->facts->intent->pools[pool];
-    size_t hint = 0;
     for (size_t i = 0; i < doc->count; i++) {
         const struct gtm_verdict_address *from = &doc->addresses[i];
-        int e = find_endpoint(p, from->endpoint, &hint);
+        int e = gtm_pool_endpoint(p, from->endpoint);
         if (e >= 0 && from->family < GTM_FAMILY_COUNT && from->health < GTM_HEALTH_COUNT &&
             gtm_endpoint_has(&p->endpoints[e], (enum gtm_family)from->family))
             put(state, pool, (size_t)e, from);
@@ -148,10 +134,9 @@ static void put_balance(struct gtm_state *state, size_t policy, const struct gtm
     const struct gtm_policy *p = &intent->policies[policy];
     const struct gtm_pool *pool = &intent->pools[p->pool];
     uint32_t *weights = NULL;
-    size_t hint = 0;
     for (size_t i = 0; i < doc->weights_count; i++) {
         const struct gtm_verdict_weight *w = &doc->weights[i];
-        int e = w->policy && !strcmp(w->policy, p->name) ? find_endpoint(pool, w->name, &hint) : -1;
+        int e = w->policy && !strcmp(w->policy, p->name) ? gtm_pool_endpoint(pool, w->name) : -1;
         if (e < 0)
             continue;
         if (!weights) {

@@ -100,18 +100,12 @@ static int seed_weight(struct gtm_state *state, const struct gtm_intent *intent,
 int gtm_state_seed(struct gtm_state *state, const struct gtm_intent *intent, size_t pool,
                    const struct gtm_verdict_doc *doc)
 {
-    const struct gtm_pool *p = &intent->pools[pool];
     int rc = state->now ? GTM_ESTATE : 0;
-    size_t next = 0;
     for (size_t i = 0; i < doc->count && !rc; i++) {
         const struct gtm_verdict_address *from = &doc->addresses[i];
-        for (size_t n = 0; n < p->endpoints_count; n++, next++) {
-            size_t e = next % p->endpoints_count;
-            if (strcmp(p->endpoints[e].name, from->endpoint) != 0)
-                continue;
-            rc = seed_address(state, intent, pool, e, from);
-            break;
-        }
+        int e = gtm_pool_endpoint(&intent->pools[pool], from->endpoint);
+        if (e >= 0)
+            rc = seed_address(state, intent, pool, (size_t)e, from);
     }
     for (size_t i = 0; i < doc->weights_count && !rc; i++)
         rc = seed_weight(state, intent, pool, &doc->weights[i]);

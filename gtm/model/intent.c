@@ -12,6 +12,7 @@
 #include "gtm/model/intent_tables.h"
 #include "gtm/model/manifest.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 bool gtm_monitor_kind_active(enum gtm_monitor_kind kind)
@@ -48,6 +49,8 @@ void gtm_intent_unref(struct gtm_intent *intent)
 {
     if (!intent || __atomic_sub_fetch(&intent->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
+    for (size_t i = 0; i < intent->pools_count; i++)
+        gtm_free(intent->pools[i].by_name);
     gtm_schema_fini(&gtm_intent_table, intent);
     for (size_t i = 0; i < intent->inactive_count; i++)
         gtm_free(intent->inactive[i].name);
@@ -74,6 +77,29 @@ static struct gtm_intent *new_intent(const char *path, const char *text, size_t 
         return intent;
     gtm_intent_unref(intent);
     return NULL;
+}
+
+static int compare_names(const void *a, const void *b, void *endpoints)
+{
+    const struct gtm_endpoint *list = endpoints;
+    return strcmp(list[*(const uint32_t *)a].name, list[*(const uint32_t *)b].name);
+}
+
+/* Endpoints are looked for by name all the time while a cluster works. Without memory they are
+ * looked at one by one. */
+static void sort_endpoints(struct gtm_pool *pool)
+{
+    size_t count = pool->endpoints_count;
+    pool->by_name = gtm_calloc(count + 1, sizeof(*pool->by_name));
+    for (size_t i = 0; pool->by_name && i < count; i++) {
+        pool->by_name[i] = (uint32_t)i;
+        if (pool->endpoints[i].name)
+            continue;
+        gtm_free(pool->by_name); /* a wrong file: there are findings */
+        pool->by_name = NULL;
+    }
+    if (pool->by_name)
+        qsort_r(pool->by_name, count, sizeof(*pool->by_name), compare_names, pool->endpoints);
 }
 
 /* JSON builders remember a failed allocation only by not printing. */
@@ -104,6 +130,8 @@ static void parse_root(struct gtm_parse *p, struct gtm_intent *intent,
     gtm_check_drills(p, root);
     if (!p->nomem && !gtm_intent_list_inactive(intent, root))
         p->nomem = true;
+    for (size_t i = 0; i < intent->pools_count; i++)
+        sort_endpoints(&intent->pools[i]);
     if (!p->nomem && !kept_is_whole(intent))
         p->nomem = true;
     for (int i = 0; i < GTM_REF_KIND_COUNT; i++) { /* the names outlive the parse */
@@ -180,8 +208,26 @@ int gtm_intent_zone(const struct gtm_intent *intent, const char *name)
     return gtm_intent_find(intent, GTM_REF_ZONE, name);
 }
 
+static int find_endpoint(const struct gtm_pool *pool, const char *name)
+{
+    size_t low = 0, high = pool->endpoints_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(pool->endpoints[pool->by_name[middle]].name, name);
+        if (order == 0)
+            return (int)pool->by_name[middle];
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return -1;
+}
+
 int gtm_pool_endpoint(const struct gtm_pool *pool, const char *name)
 {
+    if (pool->by_name)
+        return find_endpoint(pool, name);
     for (size_t i = 0; i < pool->endpoints_count; i++) {
         const char *other = pool->endpoints[i].name;
         if (other && strcmp(other, name) == 0)

@@ -149,6 +149,7 @@ struct gtm_pool {
     double panic; /* 0..1, default 0.5, 0 = off */
     struct gtm_endpoint *endpoints;
     size_t endpoints_count;
+    uint32_t *by_name; /* indexes of endpoints, sorted by name; NULL in hand-made ones */
     struct gtm_srcpos pos;
 };
 

@@ -39,8 +39,8 @@ static const char intent_text[] = "regions:\n"
                                   "    monitors: [m]\n"
                                   "    flap: {half_life: 0s}\n"
                                   "    endpoints:\n"
-                                  "      - {name: b1, region: r1, addresses: [192.0.2.4]}\n"
-                                  "      - {name: b2, region: r2, addresses: [192.0.2.5]}\n";
+                                  "      - {name: b2, region: r1, addresses: [192.0.2.4]}\n"
+                                  "      - {name: b1, region: r2, addresses: [192.0.2.5]}\n";
 
 #define A1      "a/a1/m/4"
 #define A2      "a/a2/m/4"
@@ -102,6 +102,19 @@ static int64_t number(struct cluster *w, const char *key, const char *pointer)
     int64_t value = gtm_json_as_i64(gtm_json_pointer(root, pointer), -1);
     gtm_json_free(root);
     return value;
+}
+
+static void a_successor_without_news_writes_the_view_alone(void **state)
+{
+    struct cluster *w = *state;
+    struct gtm_conductor_info info;
+    cluster_lead(w, 0);
+    int64_t view = cluster_view(w);
+    cluster_lead(w, 1);
+    gtm_conductor_info(w->nodes[1].conductor, &info);
+    assert_int_equal(info.writes, 1);
+    assert_int_equal(info.objects, 0);
+    assert_int_equal(cluster_view(w), view + 1);
 }
 
 static void a_quorum_is_obeyed_everywhere_at_one_revision(void **state)
@@ -458,6 +471,8 @@ int main(void)
 {
     gtm_log_set_sink(sink, NULL);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_successor_without_news_writes_the_view_alone, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_quorum_is_obeyed_everywhere_at_one_revision, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_minority_of_vantages_publishes_nothing, setup, teardown),
