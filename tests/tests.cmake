@@ -46,6 +46,14 @@ if(support_srcs)
   target_compile_options(gtm_test_support PRIVATE -Wno-unused-parameter)
 endif()
 
+# tests/support/programs/x.c → tests/x: what e2e tests run beside gtmd.
+file(GLOB program_srcs CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/support/programs/*.c)
+foreach(src ${program_srcs})
+  get_filename_component(x ${src} NAME_WE)
+  add_executable(${x} ${src})
+  set_target_properties(${x} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+endforeach()
+
 function(gtm_test_properties name label timeout_s)
   set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT ${timeout_s}
                        ENVIRONMENT "${GTM_TEST_ENV}" WORKING_DIRECTORY ${CMAKE_BINARY_DIR})

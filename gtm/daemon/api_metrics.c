@@ -420,6 +420,8 @@ void gtm_api_get_metrics(struct gtm_api_req *req)
     job->facts = facts;
     add_process(&job->m, d);
     add_node(&job->m, d);
+    if (d->cluster)
+        gtm_cluster_metrics(d->cluster, &job->m);
     add_geo(&job->m, d);
     add_dns(&job->m, d);
     one(&job->m, "gtm_endpoint_transitions_total", "counter",

@@ -197,6 +197,8 @@ void gtm_api_get_status(struct gtm_api_req *req)
     gtm_json_add_num(item, "uptime_seconds",
                      (double)(gtm_mono_ms(d->clock) - d->started_mono_ms) / 1000.0);
     gtm_json_add_i64(item, "revision", (int64_t)gtmd_revision(d));
+    if (d->cluster)
+        gtm_cluster_status(d->cluster, item);
     struct gtm_json *intent = gtm_json_add_object(item, "intent");
     gtm_json_add_str(intent, "path", d->intent->path);
     gtm_json_add_str(intent, "sha256", d->intent->sha256);

@@ -35,6 +35,11 @@
 
 struct gtmd;
 struct gtm_cluster;
+struct gtm_conductor;
+struct gtm_follower;
+struct gtm_intent_sync;
+struct gtm_quorum_table;
+struct gtm_registry;
 
 /* After the loop exists: makes the etcd client and opens the store (d->store). lock_fd as in
  * gtm_store_etcd_open. GTMD_OK or an exit code, errors said. */
@@ -45,13 +50,31 @@ int gtm_cluster_start(struct gtmd *d);
 void gtm_cluster_stop(struct gtm_cluster *cluster);
 void gtm_cluster_free(struct gtm_cluster *cluster);
 
+/* Answers are served: follows intent/cur from now on. */
+void gtm_cluster_serve(struct gtm_cluster *cluster);
+void gtm_cluster_second(struct gtm_cluster *cluster); /* every second */
+
 enum policy_role_mode gtm_cluster_mode(const struct gtm_cluster *cluster);
 const char *gtm_cluster_why(const struct gtm_cluster *cluster); /* the mode */
 int64_t gtm_cluster_mode_since_ms(const struct gtm_cluster *cluster);
-/* The newest view/rev and intent revision in the copy, and those that are served. */
+/* The view/rev and the intent revision that are served here; 0 = none yet. */
 int64_t gtm_cluster_view(const struct gtm_cluster *cluster);
+int64_t gtm_cluster_intent(const struct gtm_cluster *cluster);
+/* May this node's observations count? *ret_why: for people, "" when they may. */
+bool gtm_cluster_fit(const struct gtm_cluster *cluster, const char **ret_why);
+/* An order drains this node: it answers, but is no vantage and no candidate. */
+bool gtm_cluster_drained(const struct gtm_cluster *cluster);
 struct gtm_leader *gtm_cluster_leader(struct gtm_cluster *cluster);
 struct etcdc *gtm_cluster_client(struct gtm_cluster *cluster);
+struct gtm_quorum_table *gtm_cluster_table(struct gtm_cluster *cluster);
+struct gtm_conductor *gtm_cluster_conductor(struct gtm_cluster *cluster);
+struct gtm_follower *gtm_cluster_follower(struct gtm_cluster *cluster);
+struct gtm_intent_sync *gtm_cluster_sync(struct gtm_cluster *cluster);
+struct gtm_registry *gtm_cluster_registry(struct gtm_cluster *cluster);
+/* What this node sees of the pool has changed (gtm_state_opts.observed). */
+void gtm_cluster_observed(struct gtm_cluster *cluster, size_t pool);
+/* Another intent is in force: d->intent. */
+void gtm_cluster_intent_changed(struct gtm_cluster *cluster);
 /* Something that the mode depends on has changed: looks again, soon. */
 void gtm_cluster_poke(struct gtm_cluster *cluster);
 void gtm_cluster_metrics(const struct gtm_cluster *cluster, struct gtm_metrics *m);

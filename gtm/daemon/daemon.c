@@ -38,16 +38,16 @@ static void prepare_process(void)
     }
 }
 
-static int say(int exit_code, const char *text)
+int gtmd__say(int exit_code, const char *text)
 {
     fprintf(stderr, "gtmd: %s\n", text);
     return exit_code;
 }
 
-static int say_error(int exit_code, const struct gtm_error *err)
+int gtmd__say_error(int exit_code, const struct gtm_error *err)
 {
     char text[GTM_ERROR_TEXT_BYTES + GTM_ERROR_FILE_BYTES + 32];
-    return say(exit_code, gtm_error_format(err, text, sizeof(text)));
+    return gtmd__say(exit_code, gtm_error_format(err, text, sizeof(text)));
 }
 
 /* --- callbacks --- */
@@ -71,6 +71,12 @@ static int on_flip(void *ctx, const struct gtm_states *states, const struct gtm_
     if (rc)
         gtm_log_error(GTM_LOG_ERROR, "publish", "the old answers stay; trying again", &err);
     return rc;
+}
+
+static void on_observed(void *ctx, size_t pool)
+{
+    struct gtmd *d = ctx;
+    gtm_cluster_observed(d->cluster, pool);
 }
 
 static void on_stop_signal(void *arg, int signum)
@@ -109,7 +115,9 @@ static void on_second(void *arg)
         dns_server_counters(d->dns, &counters);
     if (d->health)
         gtm_state_look_again(d->state, d->health);
-    if (d->phase == GTMD_SERVING)
+    if (d->phase == GTMD_SERVING && d->cluster)
+        gtm_cluster_second(d->cluster);
+    else if (d->phase == GTMD_SERVING)
         gtm_state_balance(d->state, d->health);
     d->queries_at = (d->queries_at + 1) % (GTMD_QPS_SECONDS + 1);
     d->queries[d->queries_at] =
@@ -158,6 +166,14 @@ void gtmd_zones(struct gtmd *d)
     gtm_secondary_follow(d->secondary);
 }
 
+static void resume_store(struct gtmd *d)
+{
+    if (d->cluster)
+        gtm_store_etcd_resume(d->store);
+    else
+        gtm_store_file_resume(d->store);
+}
+
 int gtmd_freeze(struct gtmd *d)
 {
     d->phase = GTMD_FROZEN;
@@ -167,7 +183,7 @@ int gtmd_freeze(struct gtmd *d)
     d->api = NULL;
     gtm_push_free(d->push);
     d->push = NULL;
-    return gtm_store_file_pause(d->store);
+    return d->cluster ? gtm_store_etcd_pause(d->store) : gtm_store_file_pause(d->store);
 }
 
 bool gtmd_thaw(struct gtmd *d)
@@ -175,7 +191,7 @@ bool gtmd_thaw(struct gtmd *d)
     struct gtm_error err = {0};
     if (d->phase == GTMD_FROZEN) {
         d->phase = GTMD_SERVING;
-        gtm_store_file_resume(d->store);
+        resume_store(d);
         gtm_secondary_pause(d->secondary, false);
         gtm_reload_resume(d->reload);
     }
@@ -194,7 +210,7 @@ static int finish_takeover(struct gtmd *d, struct gtm_error *err)
     gtm_takeover_free(d->takeover);
     d->takeover = NULL;
     if (rc == GTM_OK)
-        gtm_store_file_resume(d->store);
+        resume_store(d);
     return rc;
 }
 
@@ -211,13 +227,15 @@ void gtmd_serve(struct gtmd *d)
 {
     struct gtm_error err = {0};
     if ((d->dns && dns_server_start(d->dns, &err)) || (d->takeover && finish_takeover(d, &err))) {
-        say_error(GTMD_FAILED, &err);
+        gtmd__say_error(GTMD_FAILED, &err);
         gtmd_stop(d, GTMD_FAILED);
         return;
     }
     d->phase = GTMD_SERVING;
     open_handover(d);
     gtm_secondary_start(d->secondary);
+    if (d->cluster)
+        gtm_cluster_serve(d->cluster);
     char cause[96];
     snprintf(cause, sizeof(cause), "version %s, ready after %llu ms", GTM_VERSION,
              (unsigned long long)(gtm_mono_ms(d->clock) - d->started_mono_ms));
@@ -264,11 +282,7 @@ static int load_files(struct gtmd *d, const char *node_path)
     struct gtm_diags diags = {0};
     d->node_path = gtm_strdup(node_path);
     d->node = d->node_path ? gtm_node_load(node_path, &diags) : NULL;
-    if (d->node && d->node->has_etcd)
-        gtm_diags_add(&diags, GTM_SEV_ERROR, node_path, 0, 0,
-                      "etcd: this version serves standalone nodes only; remove the section and "
-                      "set cluster_file");
-    else if (d->node)
+    if (d->node)
         d->intent = gtm_intent_source_load(d->node, NULL, &diags);
     gtm_diags_print(&diags, stderr);
     bool ok = d->node && d->intent && !diags.errors;
@@ -280,12 +294,14 @@ static int open_store(struct gtmd *d)
 {
     struct gtm_error damage = {0}, err = {0};
     int lock = -1, rc = d->takeover ? gtm_takeover_freeze(d->takeover, &lock, &err) : GTM_OK;
+    if (rc == GTM_OK && d->node->has_etcd)
+        return gtm_cluster_open(d, lock);
     if (rc == GTM_OK && lock >= 0)
         rc = gtm_store_file_take(d->loop, d->node->data_dir, lock, &d->store, &damage, &err);
     else if (rc == GTM_OK)
         rc = gtm_store_file_open(d->loop, d->node->data_dir, &d->store, &damage, &err);
     if (rc)
-        return say_error(GTMD_FAILED, &err);
+        return gtmd__say_error(GTMD_FAILED, &err);
     if (damage.code)
         gtm_log_error(GTM_LOG_ERROR, "state",
                       "the saved state is damaged: orders and last healths start empty", &damage);
@@ -322,10 +338,10 @@ static int open_sockets(struct gtmd *d)
             opts.inherited = gtm_takeover_sockets(d->takeover, &opts.inherited_count);
         d->dns = dns_server_new(&opts, &err);
         if (!d->dns)
-            return say_error(GTMD_FAILED, &err);
+            return gtmd__say_error(GTMD_FAILED, &err);
     }
     d->api = gtm_api_new(d, &err);
-    return d->api ? GTMD_OK : say_error(GTMD_FAILED, &err);
+    return d->api ? GTMD_OK : gtmd__say_error(GTMD_FAILED, &err);
 }
 
 static int make_parts(struct gtmd *d)
@@ -337,23 +353,26 @@ static int make_parts(struct gtmd *d)
     d->second = gtm_timer_new(d->loop, on_second, d);
     d->watchdog = gtm_timer_new(d->loop, on_watchdog, d);
     if (!d->events || !d->publisher || !d->notifier || !d->secondary || !d->second || !d->watchdog)
-        return say(GTMD_FAILED, "out of memory");
-    d->state = gtm_state_new(&(struct gtm_state_opts){.loop = d->loop,
-                                                      .clock = d->clock,
-                                                      .store = d->store,
-                                                      .events = d->events,
-                                                      .flip = on_flip,
-                                                      .ctx = d});
+        return gtmd__say(GTMD_FAILED, "out of memory");
+    d->state = gtm_state_new(
+        &(struct gtm_state_opts){.loop = d->loop,
+                                 .clock = d->clock,
+                                 .store = d->store,
+                                 .events = d->events,
+                                 .mode = d->cluster ? GTM_STATE_FOLLOWS : GTM_STATE_DECIDES,
+                                 .flip = on_flip,
+                                 .observed = on_observed,
+                                 .ctx = d});
     struct gtm_state_next *next = NULL;
     if (!d->state || gtm_state_restore(d->state) ||
         !(next = gtm_state_prepare(d->state, d->intent)))
-        return say(GTMD_FAILED, "out of memory");
+        return gtmd__say(GTMD_FAILED, "out of memory");
     gtm_state_commit(d->state, next);
     if (gtm_loop_signal(d->loop, SIGTERM, on_stop_signal, d) ||
         gtm_loop_signal(d->loop, SIGINT, on_stop_signal, d) ||
         gtm_loop_signal(d->loop, SIGHUP, on_hup, d) ||
         gtm_loop_signal(d->loop, SIGUSR2, on_usr2, d))
-        return say(GTMD_FAILED, "cannot catch signals");
+        return gtmd__say(GTMD_FAILED, "cannot catch signals");
     return GTMD_OK;
 }
 
@@ -369,10 +388,10 @@ static int start_health(struct gtmd *d)
                                                                .exec_dir = d->node->exec_dir},
                                   &err);
     if (!d->health)
-        return say_error(GTMD_FAILED, &err);
+        return gtmd__say_error(GTMD_FAILED, &err);
     gtmd_probe(d);
     if (d->node->push.has_listen && !(d->push = gtm_push_new(d, &err)))
-        return say_error(GTMD_FAILED, &err);
+        return gtmd__say_error(GTMD_FAILED, &err);
     return GTMD_OK;
 }
 
@@ -386,10 +405,13 @@ static void stop_parts(struct gtmd *d)
     gtm_notifier_free(d->notifier);
     gtm_push_free(d->push);
     health_engine_free(d->health);
+    gtm_cluster_stop(d->cluster);
     if (d->state) /* a store that was handed over drops it */
         gtm_state_flush(d->state);
     gtm_store_close(d->store); /* waits for the disk; calls back into state and api */
     d->store = NULL;
+    gtm_cluster_free(d->cluster);
+    d->cluster = NULL;
     bool busy = d->reload && gtm_reload_running(d->reload);
     gtm_api_free(d->api);
     dns_server_free(d->dns);
@@ -425,7 +447,7 @@ static int begin_takeover(struct gtmd *d)
     struct gtm_error err = {0};
     int rc = gtm_takeover_begin(d->node->data_dir, &d->takeover, &err);
     if (rc)
-        return say_error(GTMD_FAILED, &err);
+        return gtmd__say_error(GTMD_FAILED, &err);
     if (!d->takeover) {
         gtm_log0(GTM_LOG_INFO, "handover", "no other process runs here: nothing to take over");
         return GTMD_OK;
@@ -442,10 +464,10 @@ static int start(struct gtmd *d, const char *node_path, bool replace)
     gtm_log_set_node(d->node->name);
     d->loop = gtm_loop_new();
     if (!d->loop)
-        return say(GTMD_FAILED, "cannot make the event loop");
+        return gtmd__say(GTMD_FAILED, "cannot make the event loop");
     d->reload = gtm_reload_new(d);
     if (!d->reload)
-        return say(GTMD_FAILED, "out of memory");
+        return gtmd__say(GTMD_FAILED, "out of memory");
     rc = replace ? begin_takeover(d) : GTMD_OK;
     if (!rc)
         rc = open_store(d);
@@ -455,6 +477,8 @@ static int start(struct gtmd *d, const char *node_path, bool replace)
         rc = open_sockets(d);
     if (!rc)
         rc = start_health(d);
+    if (!rc && d->cluster)
+        rc = gtm_cluster_start(d);
     return rc;
 }
 
@@ -472,7 +496,7 @@ int gtmd_run(const char *node_path, bool replace)
             on_watchdog(&d);
         gtm_reload_first(d.reload);
         if (gtm_loop_run(d.loop) && d.exit_code == GTMD_OK)
-            d.exit_code = say(GTMD_FAILED, "the event loop failed");
+            d.exit_code = gtmd__say(GTMD_FAILED, "the event loop failed");
     }
     d.phase = GTMD_STOPPING;
     stop_parts(&d);

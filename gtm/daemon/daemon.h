@@ -15,6 +15,7 @@
 #include "gtm/base/metrics.h"
 #include "gtm/coord/store.h"
 #include "gtm/daemon/api.h"
+#include "gtm/daemon/cluster.h"
 #include "gtm/daemon/events.h"
 #include "gtm/daemon/geo.h"
 #include "gtm/daemon/handover.h"
@@ -72,6 +73,7 @@ struct gtmd {
     struct gtm_push *push;               /* NULL without push.listen or the role */
     struct dns_server *dns;              /* NULL without the role */
     struct gtm_api *api;
+    struct gtm_cluster *cluster; /* NULL: standalone */
 
     enum gtmd_phase phase;
     int exit_code;
@@ -91,6 +93,9 @@ int gtmd_run(const char *node_path, bool replace);
  */
 int gtmd_check(const char *node_path);
 
+/* On standard error, while starting; returns exit_code. */
+int gtmd__say(int exit_code, const char *text);
+int gtmd__say_error(int exit_code, const struct gtm_error *err);
 /* Ends the loop; code is the program's exit code. */
 void gtmd_stop(struct gtmd *d, int code);
 /* The first compile is in force: serve. Called by reload. */

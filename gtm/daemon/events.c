@@ -32,7 +32,7 @@ const char *gtm_event_type_word(enum gtm_event_type type)
     static const char *const words[GTM_EVENT_TYPE_COUNT] = {
         "Started",      "HealthChanged",   "Panic",          "Recovery",           "Spillover",
         "AdminChanged", "OverrideExpired", "ConfigReloaded", "ConfigReloadFailed", "GeoLoaded",
-        "GeoFailed"};
+        "GeoFailed",    "ModeChanged"};
     return (unsigned)type < GTM_EVENT_TYPE_COUNT ? words[type] : "?";
 }
 

@@ -28,6 +28,7 @@ enum gtm_event_type {
     GTM_EVENT_CONFIG_RELOAD_FAILED,
     GTM_EVENT_GEO_LOADED,
     GTM_EVENT_GEO_FAILED,
+    GTM_EVENT_MODE_CHANGED,
     GTM_EVENT_TYPE_COUNT
 };
 /* "HealthChanged", … Never NULL. */

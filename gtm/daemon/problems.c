@@ -2,7 +2,7 @@
  *
  * See problems.h.
  */
-#include "gtm/daemon/problems.h"
+#include "gtm/daemon/problems_int.h"
 
 #include "gtm/base/mem.h"
 #include "gtm/daemon/api_objects.h"
@@ -16,25 +16,10 @@
 #define CERT_WARN_DAYS     14
 #define CERT_CRITICAL_DAYS 3
 
-enum severity { CRITICAL = 0, WARNING, NOTE, SEVERITIES };
-
-/* What is being collected: a list for each severity, so that the worst come first. */
-struct collector {
-    struct gtm_json *lists[SEVERITIES];
-    size_t counts[SEVERITIES], kept;
-};
-
-struct finding {
-    enum severity severity;
-    const char *name, *subject, *hint;
-    int64_t since_ms;
-};
-
-static void add(struct collector *c, const struct finding *finding, const char *fmt, ...)
-    GTM_PRINTF(3, 4);
-static void add(struct collector *c, const struct finding *finding, const char *fmt, ...)
+void gtm_problem__add(struct gtm_problem_list *c, const struct gtm_problem *finding,
+                      const char *fmt, ...)
 {
-    static const char *const words[SEVERITIES] = {"critical", "warning", "note"};
+    static const char *const words[GTM_PROBLEM_SEVERITIES] = {"critical", "warning", "note"};
     c->counts[finding->severity]++;
     if (c->kept++ >= GTM_PROBLEMS_MAX)
         return;
@@ -68,7 +53,7 @@ static void all_down_words(const struct gtm_intent *intent, size_t pool, char *o
     }
 }
 
-static void check_panic(struct collector *c, const struct gtm_facts *facts, size_t p)
+static void check_panic(struct gtm_problem_list *c, const struct gtm_facts *facts, size_t p)
 {
     const struct gtm_pool *pool = &facts->intent->pools[p];
     if (!facts->panic[p * 2] && !facts->panic[p * 2 + 1])
@@ -88,9 +73,10 @@ static void check_panic(struct collector *c, const struct gtm_facts *facts, size
             n += (size_t)snprintf(held + n, sizeof(held) - n, "%s%s", n ? ", " : "",
                                   pool->endpoints[e].name);
     }
-    add(c,
-        &(struct finding){
-            CRITICAL, "PanicHeld", subject,
+    gtm_problem__add(
+        c,
+        &(struct gtm_problem){
+            GTM_PROBLEM_CRITICAL, "PanicHeld", subject,
             "a check or a release is wrong more likely than that many servers; if the "
             "servers are: gtmctl endpoint down, or panic: 0 for the pool",
             since_ms},
@@ -98,7 +84,7 @@ static void check_panic(struct collector *c, const struct gtm_facts *facts, size
         count, pool->endpoints_count, held);
 }
 
-static void check_pool(struct collector *c, const struct gtm_facts *facts, size_t p)
+static void check_pool(struct gtm_problem_list *c, const struct gtm_facts *facts, size_t p)
 {
     const struct gtm_pool *pool = &facts->intent->pools[p];
     enum gtm_health health = facts->pools[p].health;
@@ -107,10 +93,11 @@ static void check_pool(struct collector *c, const struct gtm_facts *facts, size_
     if (health == GTM_HEALTH_DOWN) {
         char policies[512];
         all_down_words(facts->intent, p, policies, sizeof(policies));
-        add(c,
-            &(struct finding){CRITICAL, "PoolDown", subject,
-                              "gtmctl health list --pool shows the evidence of every check",
-                              facts->pools[p].since_ms},
+        gtm_problem__add(
+            c,
+            &(struct gtm_problem){GTM_PROBLEM_CRITICAL, "PoolDown", subject,
+                                  "gtmctl health list --pool shows the evidence of every check",
+                                  facts->pools[p].since_ms},
             "none of %zu endpoints may get users; its policies now do as all_down says (%s)",
             pool->endpoints_count, policies[0] ? policies : "no policy uses it directly");
         return;
@@ -128,14 +115,15 @@ static void check_pool(struct collector *c, const struct gtm_facts *facts, size_
             n += (size_t)snprintf(down + n, sizeof(down) - n, "%s%s %s", n ? ", " : "",
                                   pool->endpoints[e].name, gtm_health_word(word));
     }
-    add(c,
-        &(struct finding){WARNING, "PoolDegraded", subject,
-                          "gtmctl health list --pool shows the evidence of every check",
-                          facts->pools[p].since_ms},
+    gtm_problem__add(
+        c,
+        &(struct gtm_problem){GTM_PROBLEM_WARNING, "PoolDegraded", subject,
+                              "gtmctl health list --pool shows the evidence of every check",
+                              facts->pools[p].since_ms},
         "%zu of %zu endpoints are not well: %s", count, pool->endpoints_count, down);
 }
 
-static void check_regions(struct collector *c, const struct gtm_facts *facts)
+static void check_regions(struct gtm_problem_list *c, const struct gtm_facts *facts)
 {
     const struct gtm_intent *intent = facts->intent;
     for (size_t r = 0; r < intent->regions_count; r++) {
@@ -144,15 +132,16 @@ static void check_regions(struct collector *c, const struct gtm_facts *facts)
         char subject[GTM_NAME_MAX + 8];
         snprintf(subject, sizeof(subject), "region/%s", intent->regions[r].name);
         size_t serving = 0, total = gtm_facts_region_endpoints(facts, r, &serving);
-        add(c,
-            &(struct finding){CRITICAL, "RegionDown", subject,
-                              "look at the region itself: power, network, a deployment",
-                              facts->regions[r].since_ms},
+        gtm_problem__add(
+            c,
+            &(struct gtm_problem){GTM_PROBLEM_CRITICAL, "RegionDown", subject,
+                                  "look at the region itself: power, network, a deployment",
+                                  facts->regions[r].since_ms},
             "all endpoints that are checked in the region are down (%zu in all)", total);
     }
 }
 
-static void check_overrides(struct collector *c, const struct gtm_facts *facts)
+static void check_overrides(struct gtm_problem_list *c, const struct gtm_facts *facts)
 {
     size_t it = 0;
     const char *key;
@@ -162,73 +151,81 @@ static void check_overrides(struct collector *c, const struct gtm_facts *facts)
         char until[GTM_TIME_TEXT_BYTES + 8] = "without an end", time[GTM_TIME_TEXT_BYTES];
         if (override->until_ms)
             snprintf(until, sizeof(until), "until %s", gtm_time_format(override->until_ms, time));
-        add(c,
-            &(struct finding){NOTE, "OverrideActive", key, "set it to auto when it has served",
-                              override->since_ms},
-            "%s by %s, %s%s%s", gtm_admin_word(override->admin), override->owner, until,
-            override->reason[0] ? ": " : "", override->reason);
+        gtm_problem__add(c,
+                         &(struct gtm_problem){GTM_PROBLEM_NOTE, "OverrideActive", key,
+                                               "set it to auto when it has served",
+                                               override->since_ms},
+                         "%s by %s, %s%s%s", gtm_admin_word(override->admin), override->owner,
+                         until, override->reason[0] ? ": " : "", override->reason);
     }
 }
 
 /* --- configuration and geography --- */
 
-static void check_config(struct collector *c, const struct gtmd *d)
+static void check_config(struct gtm_problem_list *c, const struct gtmd *d)
 {
     const struct gtm_reload_status *status = gtm_reload_status(d->reload);
     if (!status->config_ok)
-        add(c,
-            &(struct finding){CRITICAL, "ConfigReloadFailed", "config",
-                              "correct the file, check it with gtmctl validate, reload",
-                              status->config_fail_ms},
+        gtm_problem__add(
+            c,
+            &(struct gtm_problem){GTM_PROBLEM_CRITICAL, "ConfigReloadFailed", "config",
+                                  "correct the file, check it with gtmctl validate, reload",
+                                  status->config_fail_ms},
             "the old configuration stays in force: %s", status->config_error);
     for (size_t i = 0; i < d->intent->inactive_count; i++) {
         const struct gtm_inactive *inactive = &d->intent->inactive[i];
         char subject[256];
         snprintf(subject, sizeof(subject), "%s/%s", inactive->kind,
                  inactive->name ? inactive->name : "");
-        add(c,
-            &(struct finding){NOTE, "KindNotActive", subject,
-                              "it is kept and checked; this version does nothing with it",
-                              d->intent_loaded_ms},
+        gtm_problem__add(
+            c,
+            &(struct gtm_problem){GTM_PROBLEM_NOTE, "KindNotActive", subject,
+                                  "it is kept and checked; this version does nothing with it",
+                                  d->intent_loaded_ms},
             "%s:%u: not active yet", d->intent->path, inactive->pos.line);
     }
 }
 
-static void check_geo(struct collector *c, const struct gtmd *d)
+static void check_geo(struct gtm_problem_list *c, const struct gtmd *d)
 {
     const struct gtm_reload_status *status = gtm_reload_status(d->reload);
     if (!status->geo_ok)
-        add(c,
-            &(struct finding){d->geo ? WARNING : CRITICAL, "GeoDatabaseMissing", "geo",
-                              "deploy/geoip-update fetches databases; a repaired file is loaded "
-                              "by itself",
-                              status->geo_fail_ms},
-            "%s; %s", status->geo_error,
-            d->geo ? "the geography loaded last stays in force"
-                   : "every client gets the policies' default order");
+        gtm_problem__add(c,
+                         &(struct gtm_problem){
+                             d->geo ? GTM_PROBLEM_WARNING : GTM_PROBLEM_CRITICAL,
+                             "GeoDatabaseMissing", "geo",
+                             "deploy/geoip-update fetches databases; a repaired file is loaded "
+                             "by itself",
+                             status->geo_fail_ms},
+                         "%s; %s", status->geo_error,
+                         d->geo ? "the geography loaded last stays in force"
+                                : "every client gets the policies' default order");
     int64_t built_s = d->geo ? gtm_geo_built_s(d->geo) : 0;
     int64_t days = built_s ? (gtm_wall_ms(d->clock) / 1000 - built_s) / 86400 : 0;
     if (days > GTM_GEO_STALE_DAYS)
-        add(c,
-            &(struct finding){NOTE, "GeoDatabaseStale", "geo", "deploy/geoip-update fetches them",
-                              (built_s + (int64_t)GTM_GEO_STALE_DAYS * 86400) * 1000},
+        gtm_problem__add(
+            c,
+            &(struct gtm_problem){GTM_PROBLEM_NOTE, "GeoDatabaseStale", "geo",
+                                  "deploy/geoip-update fetches them",
+                                  (built_s + (int64_t)GTM_GEO_STALE_DAYS * 86400) * 1000},
             "the newest geography database was built %lld days ago", (long long)days);
 }
 
-static void check_saving(struct collector *c, const struct gtmd *d)
+static void check_saving(struct gtm_problem_list *c, const struct gtmd *d)
 {
     int64_t since = 0;
     const char *why = gtm_state_unsaved(d->state, &since);
     if (why)
-        add(c,
-            &(struct finding){WARNING, "StateNotSaved", "state",
-                              "make room in data_dir; saving is tried again every five seconds",
-                              since},
+        gtm_problem__add(
+            c,
+            &(struct gtm_problem){GTM_PROBLEM_WARNING, "StateNotSaved", "state",
+                                  "make room in data_dir; saving is tried again every five seconds",
+                                  since},
             "orders and last healths are in force, but a restart would forget them: %s", why);
 }
 
 /* Zone files that changed and are wrong by themselves, and copies whose primaries do not answer. */
-static void check_zones(struct collector *c, const struct gtmd *d)
+static void check_zones(struct gtm_problem_list *c, const struct gtmd *d)
 {
     for (size_t z = 0; z < d->intent->zones_count; z++) {
         bool warning = false;
@@ -238,62 +235,68 @@ static void check_zones(struct collector *c, const struct gtmd *d)
         const char *why = gtm_reload_zone_error(d->reload, z, &warning, &since_ms);
         snprintf(subject, sizeof(subject), "zone/%s", d->intent->zones[z].name);
         if (why && warning)
-            add(c,
-                &(struct finding){WARNING, "ZoneSerial", subject,
-                                  "raise the serial of the SOA with every change", since_ms},
-                "%s", why);
+            gtm_problem__add(c,
+                             &(struct gtm_problem){GTM_PROBLEM_WARNING, "ZoneSerial", subject,
+                                                   "raise the serial of the SOA with every change",
+                                                   since_ms},
+                             "%s", why);
         else if (why)
-            add(c,
-                &(struct finding){WARNING, "ZoneFileWrong", subject,
-                                  "the zone loaded last stays; a repaired file is loaded by itself",
-                                  since_ms},
-                "%s", why);
+            gtm_problem__add(c,
+                             &(struct gtm_problem){
+                                 GTM_PROBLEM_WARNING, "ZoneFileWrong", subject,
+                                 "the zone loaded last stays; a repaired file is loaded by itself",
+                                 since_ms},
+                             "%s", why);
         if (!gtm_secondary_status(d->secondary, z, &copy) || (!copy.failed_ms && !copy.expired))
             continue;
         bool dead = copy.expired || !copy.loaded;
-        add(c,
-            &(struct finding){dead ? CRITICAL : WARNING,
-                              copy.expired   ? "ZoneExpired"
-                              : !copy.loaded ? "ZoneNotTransferred"
-                                             : "ZoneRefreshFailed",
-                              subject, "gtmctl zone show says when the primaries are asked again",
-                              copy.failed_ms ? copy.failed_ms : copy.expires_ms},
-            "%s%s", dead ? "it answers SERVFAIL: " : "",
-            copy.error ? copy.error : "no primary has answered");
+        gtm_problem__add(c,
+                         &(struct gtm_problem){
+                             dead ? GTM_PROBLEM_CRITICAL : GTM_PROBLEM_WARNING,
+                             copy.expired   ? "ZoneExpired"
+                             : !copy.loaded ? "ZoneNotTransferred"
+                                            : "ZoneRefreshFailed",
+                             subject, "gtmctl zone show says when the primaries are asked again",
+                             copy.failed_ms ? copy.failed_ms : copy.expires_ms},
+                         "%s%s", dead ? "it answers SERVFAIL: " : "",
+                         copy.error ? copy.error : "no primary has answered");
     }
 }
 
 /* --- certificates, checks that cannot be made, heartbeats, loads --- */
 
-static void add_certificate(struct collector *c, const struct gtmd *d, const char *subject,
+static void add_certificate(struct gtm_problem_list *c, const struct gtmd *d, const char *subject,
                             int64_t expires_ms)
 {
     char time[GTM_TIME_TEXT_BYTES];
     int64_t left_ms = expires_ms - gtm_wall_ms(d->clock);
     if (!expires_ms || left_ms > CERT_WARN_DAYS * DAY_MS)
         return;
-    add(c,
-        &(struct finding){
-            left_ms <= CERT_CRITICAL_DAYS * DAY_MS ? CRITICAL : WARNING, "CertificateExpiresSoon",
-            subject,
+    gtm_problem__add(
+        c,
+        &(struct gtm_problem){
+            left_ms <= CERT_CRITICAL_DAYS * DAY_MS ? GTM_PROBLEM_CRITICAL : GTM_PROBLEM_WARNING,
+            "CertificateExpiresSoon", subject,
             "renew the certificate; a new one is seen by the next check, that of this "
             "node by gtmctl reload",
             expires_ms - CERT_WARN_DAYS * DAY_MS},
         "%s %s", left_ms > 0 ? "expires" : "has expired", gtm_time_format(expires_ms, time));
 }
 
-static void add_unmade(struct collector *c, const char *subject, const struct health_report *report)
+static void add_unmade(struct gtm_problem_list *c, const char *subject,
+                       const struct health_report *report)
 {
-    add(c,
-        &(struct finding){
-            WARNING, "CheckNotMade", subject,
+    gtm_problem__add(
+        c,
+        &(struct gtm_problem){
+            GTM_PROBLEM_WARNING, "CheckNotMade", subject,
             "its health stays what it was; for kind exec see exec_dir of the node file",
             report->last_wall_ms},
         "this node cannot make the check: %s", report->evidence);
 }
 
 /* Every address of a target has a report of its own: one finding for both. */
-static void check_health(struct collector *c, const struct gtmd *d)
+static void check_health(struct gtm_problem_list *c, const struct gtmd *d)
 {
     struct health_report *reports = NULL;
     size_t count = 0;
@@ -318,7 +321,7 @@ static void check_health(struct collector *c, const struct gtmd *d)
     gtm_free(reports);
 }
 
-static void check_push(struct collector *c, const struct gtmd *d)
+static void check_push(struct gtm_problem_list *c, const struct gtmd *d)
 {
     for (size_t m = 0; d->health && m < d->intent->monitors_count; m++) {
         const struct gtm_monitor *monitor = &d->intent->monitors[m];
@@ -327,16 +330,18 @@ static void check_push(struct collector *c, const struct gtmd *d)
             continue;
         snprintf(subject, sizeof(subject), "monitor/%s", monitor->name);
         if (!d->push)
-            add(c,
-                &(struct finding){NOTE, "PushNotListening", subject,
-                                  "set push.listen in the node file", d->started_ms},
+            gtm_problem__add(
+                c,
+                &(struct gtm_problem){GTM_PROBLEM_NOTE, "PushNotListening", subject,
+                                      "set push.listen in the node file", d->started_ms},
                 "the node has no push.listen: heartbeats come from gtmctl health push only");
         else if (!gtm_push_has_token(d->push, monitor->name))
-            add(c,
-                &(struct finding){WARNING, "PushTokenMissing", subject,
-                                  "write the token and gtmctl reload", d->intent_loaded_ms},
-                "every heartbeat is refused: %s cannot be read or is empty",
-                monitor->push_token ? monitor->push_token : "its token");
+            gtm_problem__add(c,
+                             &(struct gtm_problem){GTM_PROBLEM_WARNING, "PushTokenMissing", subject,
+                                                   "write the token and gtmctl reload",
+                                                   d->intent_loaded_ms},
+                             "every heartbeat is refused: %s cannot be read or is empty",
+                             monitor->push_token ? monitor->push_token : "its token");
     }
 }
 
@@ -349,7 +354,7 @@ static bool load_known(const struct gtmd *d, const struct gtm_policy *policy, si
 }
 
 /* Policies that go by what endpoints report, while some do not. */
-static void check_loads(struct collector *c, const struct gtmd *d)
+static void check_loads(struct gtm_problem_list *c, const struct gtmd *d)
 {
     const struct gtm_facts *facts = gtm_state_facts(d->state);
     for (size_t i = 0; d->health && i < facts->intent->policies_count; i++) {
@@ -367,9 +372,10 @@ static void check_loads(struct collector *c, const struct gtmd *d)
                 gtm_facts_endpoint_serves(facts, policy->pool, e) && !load_known(d, policy, e);
         snprintf(subject, sizeof(subject), "policy/%s", policy->name);
         if (unknown)
-            add(c,
-                &(struct finding){
-                    WARNING, "LoadReportsStale", subject,
+            gtm_problem__add(
+                c,
+                &(struct gtm_problem){
+                    GTM_PROBLEM_WARNING, "LoadReportsStale", subject,
                     "gtmctl health list -o wide has LOAD and LOAD_ERROR of every check", 0},
                 "%zu of %zu endpoints of pool %s have not said for %.0f s how many connections "
                 "they "
@@ -379,7 +385,7 @@ static void check_loads(struct collector *c, const struct gtmd *d)
     }
 }
 
-static void check_dns(struct collector *c, const struct gtmd *d)
+static void check_dns(struct gtm_problem_list *c, const struct gtmd *d)
 {
     if (d->settings)
         add_certificate(c, d, "dns.tls", d->settings->tls_expires_ms);
@@ -387,19 +393,21 @@ static void check_dns(struct collector *c, const struct gtmd *d)
     if (api_tls)
         add_certificate(c, d, "api.tls", api_tls->expires_ms);
     if (gtmd_limited_per_s(d) > 0)
-        add(c,
-            &(struct finding){NOTE, "RateLimiting", "dns",
-                              "an attack with forged addresses, or a limit that is too low", 0},
+        gtm_problem__add(
+            c,
+            &(struct gtm_problem){GTM_PROBLEM_NOTE, "RateLimiting", "dns",
+                                  "an attack with forged addresses, or a limit that is too low", 0},
             "%.1f answers a second are held back by dns.rate_limit", gtmd_limited_per_s(d));
 }
 
 struct gtm_json *gtm_problems(const struct gtmd *d, struct gtm_problem_counts *ret_counts)
 {
-    struct collector c = {0};
-    for (int s = 0; s < SEVERITIES; s++)
+    struct gtm_problem_list c = {0};
+    for (int s = 0; s < GTM_PROBLEM_SEVERITIES; s++)
         c.lists[s] = gtm_json_array();
     const struct gtm_facts *facts = gtm_state_facts(d->state);
     check_config(&c, d);
+    gtm_problem__cluster(&c, d);
     check_geo(&c, d);
     check_saving(&c, d);
     check_zones(&c, d);
@@ -414,13 +422,14 @@ struct gtm_json *gtm_problems(const struct gtmd *d, struct gtm_problem_counts *r
     }
     check_overrides(&c, facts);
     struct gtm_json *all = gtm_json_array();
-    for (int s = 0; s < SEVERITIES; s++) {
+    for (int s = 0; s < GTM_PROBLEM_SEVERITIES; s++) {
         for (struct gtm_json *one = gtm_json_first(c.lists[s]); one; one = gtm_json_next(one))
             gtm_json_append(all, gtm_json_copy(one));
         gtm_json_free(c.lists[s]);
     }
     if (ret_counts)
         *ret_counts =
-            (struct gtm_problem_counts){c.counts[CRITICAL], c.counts[WARNING], c.counts[NOTE]};
+            (struct gtm_problem_counts){c.counts[GTM_PROBLEM_CRITICAL],
+                                        c.counts[GTM_PROBLEM_WARNING], c.counts[GTM_PROBLEM_NOTE]};
     return all;
 }

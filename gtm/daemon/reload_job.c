@@ -311,6 +311,8 @@ int gtm__job_install(struct gtm__job *job)
     gtm__zones_follow(job->reload, before);
     gtm_compiled_unref(before);
     gtmd_probe(d);
+    if (d->cluster)
+        gtm_cluster_intent_changed(d->cluster);
     gtmd_zones(d);
     if (job->config)
         gtm_events_add(d->events, &(struct gtm_event){.type = GTM_EVENT_CONFIG_RELOADED,

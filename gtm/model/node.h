@@ -31,6 +31,12 @@ enum gtm_role {
     GTM_ROLE_WITNESS = 16
 };
 
+/* What may change while the store is away. */
+enum gtm_when_isolated {
+    GTM_ISOLATED_LOCAL = 0, /* own checks may remove endpoints */
+    GTM_ISOLATED_FREEZE     /* nothing */
+};
+
 /* How DNS is answered; everything but the listeners may change by a reload. */
 struct gtm_node_dns {
     struct gtm_listen *tls_listen; /* DNS over TLS; none = off */
@@ -54,6 +60,7 @@ struct gtm_node_dns {
     unsigned tcp_clients, tcp_per_client; /* TCP and TLS connections: in all (default 1,000), of
                                              one address or IPv6 /56 (default 100) */
     unsigned tcp_idle_ms;                 /* default 10 s */
+    int when_isolated;                    /* enum gtm_when_isolated */
 };
 
 /* Where endpoints send heartbeats (monitors of kind push). */

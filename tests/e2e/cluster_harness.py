@@ -16,17 +16,69 @@ import tempfile
 import time
 
 import gtmctl
-from harness import DEADLINE_S, DNS_PORT, METRICS_PORT, WEB_PORT, ZONE, Gtmd, Web, address, cluster, wait_for
+from harness import BUILD, DEADLINE_S, DNS_PORT, METRICS_PORT, WEB_PORT, ZONE, Gtmd, Web, address, cluster, wait_for
+from netns_harness import in_netns
 
 REGIONS = ("us-east", "eu-west", "ap-south")
 CLIENT_PORT, PEER_PORT = 2379, 2380
 
 
+class Loopback:
+    """Where things are: on loopback addresses of this test process."""
+
+    def etcd(self, index):
+        return address(101 + index)
+
+    def node(self, region, index, per_region):  # pylint: disable=unused-argument
+        return address(1 + REGIONS.index(region) * per_region + index)
+
+    def web(self, region):
+        return address(11 + REGIONS.index(region))
+
+    def prefix(self, region):  # pylint: disable=unused-argument
+        return []
+
+    def make_web(self, region):
+        return Web(self.web(region))
+
+
+class OverWan:
+    """In network namespaces: see netns_harness.Wan."""
+
+    def __init__(self, wan):
+        self.wan = wan
+
+    def etcd(self, index):
+        return self.wan.address(self.wan.regions[index], 101)
+
+    def node(self, region, index, per_region):  # pylint: disable=unused-argument
+        return self.wan.address(region, 1 + index)
+
+    def web(self, region):
+        return self.wan.address(region, 11)
+
+    def prefix(self, region):
+        return self.wan.prefix(region)
+
+    def make_web(self, region):
+        wan = self.wan
+
+        class Inside(Web):
+            """Its listener is made inside the region."""
+
+            def set(self, behaviour):
+                in_netns(wan.names[region], lambda: super(Inside, self).set(behaviour))
+
+        return Inside(self.web(region))
+
+
 class Member:
     """One etcd member; its data stays over stop() and start()."""
 
-    def __init__(self, index, folder, token, members, extra=(), tls=None):
-        self.index, self.address = index, address(101 + index)
+    def __init__(self, index, folder, token, members, extra=(), tls=None, place=None):
+        place = place or Loopback()
+        self.prefix = place.prefix(REGIONS[index]) if index < len(REGIONS) else []
+        self.index, self.address = index, place.etcd(index)
         self.name = f"m{index}"
         self.dir = folder / self.name
         self.log = folder / (self.name + ".log")
@@ -34,10 +86,10 @@ class Member:
         scheme = "https" if tls else "http"
         self.url = f"{scheme}://{self.address}:{CLIENT_PORT}"
         peer = f"http://{self.address}:{PEER_PORT}"
-        self.args = ["/usr/bin/etcd", "--name", self.name, "--data-dir", str(self.dir),
+        self.args = [*self.prefix, "/usr/bin/etcd", "--name", self.name, "--data-dir", str(self.dir),
                      "--listen-client-urls", self.url, "--advertise-client-urls", self.url,
                      "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-                     "--initial-cluster", ",".join(f"m{i}=http://{address(101 + i)}:{PEER_PORT}" for i in range(members)),
+                     "--initial-cluster", ",".join(f"m{i}=http://{place.etcd(i)}:{PEER_PORT}" for i in range(members)),
                      "--initial-cluster-token", token, "--initial-cluster-state", "new",
                      "--heartbeat-interval", "50", "--election-timeout", "500", "--log-level", "warn",
                      "--snapshot-count=5000", *extra]
@@ -84,10 +136,10 @@ class Member:
 class Etcd:
     """A cluster of members; use as a context."""
 
-    def __init__(self, members=3, extra=(), tls=None):
+    def __init__(self, members=3, extra=(), tls=None, place=None):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="gtm-etcd-"))
         token = self.dir.name
-        self.members = [Member(i, self.dir, token, members, extra, tls) for i in range(members)]
+        self.members = [Member(i, self.dir, token, members, extra, tls, place) for i in range(members)]
 
     def __enter__(self):
         try:
@@ -136,11 +188,12 @@ class Etcd:
 
 
 class Node(Gtmd):
-    """A gtmd of a cluster: n is its loopback address."""
+    """A gtmd of a cluster. at: its address; prefix: words before its command."""
 
-    def __init__(self, n, name, region, urls, node="", roles=None, etcd=""):
+    def __init__(self, at, name, region, urls, node="", roles=None, etcd="", prefix=()):
         super().__init__("")
-        self.name, self.region, self.address = name, region, address(n)
+        self.name, self.region, self.address = name, region, at
+        self.prefix = list(prefix)
         roles = f"roles: [{', '.join(roles)}]\n" if roles else ""
         self.node_text = (
             f"node: {{name: {name}, region: {region}}}\n{roles}"
@@ -151,6 +204,11 @@ class Node(Gtmd):
             f"api: {{socket: {self.socket}}}\n"
             f"metrics: {{listen: \"{self.address}:{METRICS_PORT}\"}}\n" + node)
         self.write("node.yaml", self.node_text)
+
+    def spawn(self, *args):
+        with open(self.log, "ab") as log:
+            return subprocess.Popen([*self.prefix, str(BUILD / "bin" / "gtmd"), *args], stdin=subprocess.DEVNULL,
+                                    stdout=log, stderr=log, cwd=self.dir)
 
     def spawn_only(self):
         """Starts without waiting."""
@@ -193,8 +251,9 @@ class Node(Gtmd):
 class Cluster:
     """etcd, gtmd and a web server per region. nodes: how many gtmd in each region."""
 
-    def __init__(self, nodes=2, regions=REGIONS, etcd=None, node="", roles=None):
-        self.etcd = etcd or Etcd(len(regions))
+    def __init__(self, nodes=2, regions=REGIONS, etcd=None, node="", roles=None, place=None):
+        self.place = place or Loopback()
+        self.etcd = etcd or Etcd(len(regions), place=self.place)
         self.own_etcd = etcd is None
         self.regions = regions
         self.webs = {}
@@ -204,15 +263,15 @@ class Cluster:
         for r, region in enumerate(regions):
             near = urls[r % len(urls):] + urls[:r % len(urls)]  # the region's own member first
             for i in range(nodes):
-                n = 1 + r * nodes + i
-                self.nodes.append(Node(n, f"{region}-{i + 1}", region, near, node=node, roles=(roles or {}).get(region)))
+                self.nodes.append(Node(self.place.node(region, i, nodes), f"{region}-{i + 1}", region, near, node=node,
+                                       roles=(roles or {}).get(region), prefix=self.place.prefix(region)))
 
     def __enter__(self):
         try:
             if self.own_etcd:
                 self.etcd.__enter__()
-            for r, region in enumerate(self.regions):
-                self.webs[region] = Web(address(11 + r))
+            for region in self.regions:
+                self.webs[region] = self.place.make_web(region)
             for node in self.nodes:
                 node.spawn_only()
             for node in self.nodes:
@@ -246,7 +305,9 @@ class Cluster:
 
     def apply(self, text=None, zones=None, node=None, args=()):
         """gtmctl apply through a node; waits until every running node serves it."""
-        (self.files / "cluster.yaml").write_text(text if text is not None else cluster())
+        if text is None:
+            text = cluster(addresses=[self.place.web(r) for r in self.regions], regions=self.regions)
+        (self.files / "cluster.yaml").write_text(text)
         for name, zone in (zones if zones is not None else {"example.com.zone": ZONE}).items():
             (self.files / name).write_text(zone)
         node = node or self.running()[0]
@@ -324,4 +385,4 @@ def since(start):
     return time.monotonic() - start
 
 
-__all__ = ["Cluster", "Etcd", "Member", "Node", "REGIONS", "WEB_PORT", "gtm_cluster", "since"]
+__all__ = ["Cluster", "Etcd", "Loopback", "Member", "Node", "OverWan", "REGIONS", "WEB_PORT", "gtm_cluster", "since"]

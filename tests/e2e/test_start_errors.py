@@ -79,22 +79,10 @@ def test_check_warns_about_a_missing_database(node):
     assert code == 0 and "warning" in text and "/nowhere/geo.mmdb" in text
 
 
-def test_etcd_is_refused_clearly(node):
-    node.write("node.yaml", node.node_text + 'etcd: {endpoints: ["http://127.0.0.1:2379"]}\n')
+def test_etcd_that_cannot_be_used_is_refused_clearly(node):
+    node.write("node.yaml", node.node_text + 'etcd: {endpoints: ["https://127.0.0.1:2379"], tls: {ca: none.pem}}\n')
     code, text = node.run("--config", "node.yaml")
-    assert code == 2 and "etcd" in text
-
-
-@pytest.mark.parametrize("kind,port", [(socket.SOCK_DGRAM, DNS_PORT), (socket.SOCK_STREAM, DNS_PORT),
-                                       (socket.SOCK_STREAM, METRICS_PORT)])
-def test_port_in_use(node, kind, port):
-    with contextlib.closing(socket.socket(socket.AF_INET, kind)) as s:
-        s.bind((node.address, port))
-        if kind == socket.SOCK_STREAM:
-            s.listen(1)
-        code, text = node.run("--config", "node.yaml")
-    assert code == 1, text
-    assert len(lines(text)) == 1 and f"{node.address}:{port}" in text and "in use" in text.lower(), text
+    assert code in (1, 2) and "none.pem" in text
 
 
 def test_second_daemon_on_one_folder(node):

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What is wrong with a node among others. See problems.h.
+ */
+#include "gtm/daemon/cluster_int.h"
+#include "gtm/daemon/daemon.h"
+#include "gtm/daemon/problems_int.h"
+
+#include <stdio.h>
+
+static void check_store(struct gtm_problem_list *list, const struct gtm_cluster *c)
+{
+    struct gtm_store_etcd_info info;
+    gtm_store_etcd_info(c->d->store, &info);
+    if (info.link == GTM_STORE_REFUSED)
+        gtm_problem__add(
+            list,
+            &(struct gtm_problem){GTM_PROBLEM_CRITICAL, "StoreRefused", "etcd",
+                                  "if this etcd is meant (restored, moved): gtmctl snapshot adopt "
+                                  "--reason TEXT; else correct etcd.endpoints",
+                                  info.since_ms},
+            "%s; the last verdicts stand", info.why);
+    else if (info.link != GTM_STORE_FRESH)
+        gtm_problem__add(list,
+                         &(struct gtm_problem){GTM_PROBLEM_CRITICAL, "StoreAway", "etcd",
+                                               "see gtmctl status -o json, cluster.store.endpoints",
+                                               info.since_ms},
+                         "no quorum of etcd is heard%s%s; the last verdicts stand%s",
+                         info.why[0] ? ": " : "", info.why,
+                         info.saved_copy ? " (from this node's disk)" : "");
+    if (info.alien)
+        gtm_problem__add(list,
+                         &(struct gtm_problem){GTM_PROBLEM_WARNING, "StoreAlienObjects",
+                                               info.alien_key,
+                                               "remove what does not belong under /gtm/v1/, or "
+                                               "upgrade this node",
+                                               0},
+                         "%llu objects of the store are left out; %s: %s",
+                         (unsigned long long)info.alien, info.alien_key, info.alien_why);
+}
+
+static void check_leader(struct gtm_problem_list *list, const struct gtm_cluster *c)
+{
+    if (c->mode == POLICY_ROLE_MERGE)
+        gtm_problem__add(list,
+                         &(struct gtm_problem){GTM_PROBLEM_WARNING, "NoLeader", "cluster",
+                                               "if it lasts: does any node have the role "
+                                               "controller, and is etcd fast enough?",
+                                               c->mode_since_ms},
+                         "%s", c->why);
+}
+
+static void check_vantages(struct gtm_problem_list *list, const struct gtm_cluster *c)
+{
+    struct gtm_quorum_table_info info;
+    const char *why = "";
+    gtm_quorum_table_info(c->table, &info);
+    unsigned regions = (unsigned)info.regions;
+    if (regions &&
+        info.voting < policy_quorum_needed(GTM_QUORUM_MAJORITY, regions, GTM_HEALTH_DOWN))
+        gtm_problem__add(list,
+                         &(struct gtm_problem){GTM_PROBLEM_CRITICAL, "VantageQuorumLost", "health",
+                                               "start gtmd with the role health in more of "
+                                               "health.vantages",
+                                               0},
+                         "%zu of %zu vantage regions have a vote: verdicts stay as they were",
+                         info.voting, info.regions);
+    else if (info.voting < info.regions)
+        gtm_problem__add(list,
+                         &(struct gtm_problem){GTM_PROBLEM_WARNING, "VantageMissing", "health",
+                                               "see gtmctl node list", 0},
+                         "%zu of %zu vantage regions have a vote", info.voting, info.regions);
+    if ((c->d->node->roles & GTM_ROLE_HEALTH) && !gtm_canaries_fit(c->canaries, &why))
+        gtm_problem__add(list,
+                         &(struct gtm_problem){GTM_PROBLEM_WARNING, "VantageUnfit",
+                                               c->d->node->name,
+                                               "this node's own network is in doubt", 0},
+                         "this vantage has no vote: %s", why);
+    if (info.bad)
+        gtm_problem__add(list,
+                         &(struct gtm_problem){GTM_PROBLEM_WARNING, "ObservationsDamaged",
+                                               info.bad_key, "another version of gtmd writes them?",
+                                               0},
+                         "%zu observations cannot be read: %s", info.bad, info.bad_why);
+}
+
+static void check_verdicts(struct gtm_problem_list *list, const struct gtm_cluster *c)
+{
+    char key[160] = "", why[160] = "";
+    int64_t since_ms = 0;
+    size_t bad = gtm_follower_bad(c->follower, key, why, &since_ms);
+    if (bad)
+        gtm_problem__add(list,
+                         &(struct gtm_problem){GTM_PROBLEM_CRITICAL, "VerdictsDamaged", key,
+                                               "the verdicts before stay; another version of gtmd "
+                                               "writes them?",
+                                               since_ms},
+                         "%zu verdicts cannot be read: %s", bad, why);
+    const char *alone = gtm_follower_isolated_why(c->follower);
+    if (alone[0])
+        gtm_problem__add(list,
+                         &(struct gtm_problem){GTM_PROBLEM_WARNING, "IsolatedFrozen", "dns",
+                                               "see dns.when_isolated and health.canaries", 0},
+                         "own checks may remove nothing: %s", alone);
+}
+
+static void check_intent(struct gtm_problem_list *list, const struct gtm_cluster *c)
+{
+    struct gtm_intent_status status;
+    gtm_intent_sync_status(c->sync, &status);
+    if (status.problem[0])
+        gtm_problem__add(list,
+                         &(struct gtm_problem){GTM_PROBLEM_CRITICAL, "IntentNotServed", "intent",
+                                               "mend it and gtmctl apply again, or gtmctl rollback",
+                                               status.problem_ms},
+                         "revision %lld is wanted, %lld is served: %s",
+                         (long long)status.wanted_rev, (long long)status.served_rev,
+                         status.problem);
+}
+
+void gtm_problem__cluster(struct gtm_problem_list *list, const struct gtmd *d)
+{
+    const struct gtm_cluster *c = d->cluster;
+    const char *rival = c && c->registry ? gtm_registry_rival(c->registry) : NULL;
+    if (!c || !c->table)
+        return;
+    check_store(list, c);
+    check_leader(list, c);
+    check_vantages(list, c);
+    check_verdicts(list, c);
+    check_intent(list, c);
+    if (rival)
+        gtm_problem__add(list,
+                         &(struct gtm_problem){GTM_PROBLEM_CRITICAL, "NodeNameTaken", d->node->name,
+                                               "give each node a name of its own in node.yaml", 0},
+                         "%s", rival);
+    if (gtm_cluster_drained(c))
+        gtm_problem__add(list,
+                         &(struct gtm_problem){GTM_PROBLEM_NOTE, "NodeDrained", d->node->name,
+                                               "gtmctl node undrain", 0},
+                         "this node is drained: it answers, but has no vote and does not lead");
+}
