@@ -194,7 +194,7 @@ static void on_commit(void *arg, const struct etcdc_answer *answer)
     } else if (etcdc_class(answer->code) == ETCDC_AMBIGUOUS) {
         txn->stage = ETCD__LOOK;
         txn->next_ms = 0;
-    } else if (etcdc_class(answer->code) == ETCDC_RETRY_SAFE && now < txn->late_ms) {
+    } else if (etcdc_class(answer->code) == ETCDC_RETRY_SAFE && now + AGAIN_MS < txn->late_ms) {
         txn->stage = ETCD__SEND;
         txn->next_ms = now + AGAIN_MS;
     } else {
@@ -323,7 +323,7 @@ static void go_on(struct etcd__txn *txn, uint64_t now)
         send(txn);
     else if (txn->stage == ETCD__LOOK && may)
         etcd__look(txn);
-    else if (txn->stage == ETCD__SEND && !store->paused && now >= txn->late_ms)
+    else if (txn->stage == ETCD__SEND && !store->paused && !store->open && now >= txn->late_ms)
         too_late(txn);
     else if (txn->stage == ETCD__LOOK && now >= txn->give_up_ms)
         etcd__nobody_knows(txn, store->why);
