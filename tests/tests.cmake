@@ -110,6 +110,15 @@ foreach(src ${fuzz_srcs})
   endif()
 endforeach()
 
+# --- examples: deploy/examples/etcdc/follow.c → program example_etcdc_follow, so that they compile for ever
+file(GLOB example_srcs CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/deploy/examples/etcdc/*.c)
+foreach(src ${example_srcs})
+  get_filename_component(x ${src} NAME_WE)
+  add_executable(example_etcdc_${x} ${src})
+  target_link_libraries(example_etcdc_${x} PRIVATE gtm_etcdc gtm_base)
+  set_target_properties(example_etcdc_${x} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+endforeach()
+
 # --- lint: each takes the tree as its argument; selftest proves that each can go red
 foreach(check layers sizes banned headers layout)
   if(EXISTS ${CMAKE_CURRENT_LIST_DIR}/lint/check_${check}.py)
