@@ -347,6 +347,21 @@ int ctl_get(struct ctl *ctl, char *path, struct gtm_json **ret_json)
     return ctl_request(ctl, "GET", path, NULL, ret_json);
 }
 
+int ctl_get_buf(struct ctl *ctl, char *path, struct gtm_buf *out)
+{
+    struct reply r = {0};
+    int rc = exchange(ctl, "GET", path, NULL, &r);
+
+    if (rc == CTL_OK && r.body.len > 0)
+        gtm_buf_add(out, r.body.data, r.body.len);
+    gtm_buf_fini(&r.body);
+    if (rc == CTL_OK && out->failed) {
+        ctl_error("out of memory");
+        rc = CTL_FAILED;
+    }
+    return rc;
+}
+
 int ctl_get_text(struct ctl *ctl, char *path)
 {
     struct reply r = {0};

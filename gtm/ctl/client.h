@@ -18,6 +18,8 @@ int ctl_request(struct ctl *ctl, const char *method, char *path, const char *bod
                 struct gtm_json **ret_json) GTM_MUST_CHECK;
 /* GET that is JSON. */
 int ctl_get(struct ctl *ctl, char *path, struct gtm_json **ret_json) GTM_MUST_CHECK;
+/* GET of text, appended to out. */
+int ctl_get_buf(struct ctl *ctl, char *path, struct gtm_buf *out) GTM_MUST_CHECK;
 /* GET of text (metrics) to standard output. */
 int ctl_get_text(struct ctl *ctl, char *path) GTM_MUST_CHECK;
 

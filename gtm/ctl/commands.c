@@ -16,6 +16,13 @@
     "  pool, or of a region in it, out of answers. Without a terminal that needs --yes.\n"   \
     "  The order stays through restarts and reloads until --for is over or auto is given.\n"
 
+#define CHANGE (OUT | CTL_OPT_DRY_RUN | CTL_OPT_YES | CTL_OPT_REASON | CTL_OPT_WAIT | CTL_OPT_MASS)
+#define CHANGE_HELP                                                                            \
+    "  Shows the differences and asks first when it changes or removes something; without a\n" \
+    "  terminal that needs --yes. More than 30 % of a kind, or more than 10, go only with\n"   \
+    "  --allow-mass-delete (exit 5). Exit 6: somebody else applied meanwhile. --wait: until\n" \
+    "  this node serves it.\n"
+
 #define DRAIN_HELP                                                                            \
     "  With --over its share of users falls to nothing in steps, else at once. Users leave\n" \
     "  as their resolvers' TTLs run out.\n"
@@ -34,6 +41,32 @@ const struct ctl_command ctl_commands[] = {
     {"validate", NULL, "[FILE]", 0, 1, OUT | CTL_OPT_FILE,
      "check an intent and its zones, without gtmd",
      "  All errors at once, each with file:line:column; exit 1 when there is any.\n", ctl_validate},
+    {"apply", NULL, "[FILE]", 0, 1, CHANGE | CTL_OPT_FILE,
+     "put an intent in force in the whole cluster: whole or not at all",
+     "  The file and the zone files and tables that it names travel; secrets, certificates and\n"
+     "  absolute paths stay each node's own. It is checked as a node would load it.\n" CHANGE_HELP
+     "  Example:\n"
+     "    gtmctl apply -f cluster.yaml --reason \"new region\"\n",
+     ctl_apply},
+    {"diff", NULL, "[FILE]", 0, 1, OUT | CTL_OPT_FILE,
+     "what apply would change; exit 8 when there is anything", NULL, ctl_diff},
+    {"rollback", NULL, "", 0, 0, CHANGE | CTL_OPT_TO,
+     "put an earlier revision in force again, as a new one", CHANGE_HELP, ctl_rollback},
+    {"delete", NULL, "KIND NAME", 2, 2, CHANGE, "take one object out of the intent",
+     "  The operator's text stays as it is but for that object; what refers to it has to go\n"
+     "  first. A dynamic name is ZONE/NAME. Example:\n"
+     "    gtmctl delete name example.com/old\n" CHANGE_HELP,
+     ctl_delete},
+    {"history", NULL, "", 0, 0, OUT | CTL_OPT_LIMIT, "revisions of the intent, newest first", NULL,
+     ctl_history},
+    {"export", NULL, "", 0, 0, CTL_OPT_REV | CTL_OPT_DIR | CTL_OPT_YES,
+     "the files of a revision, byte for byte",
+     "  Without -d just cluster.yaml, on standard output.\n", ctl_export},
+    {"get", NULL, "KIND [NAME]", 1, 2, OUT, "objects of the intent in force",
+     "  KIND is regions, monitors, pools, policies, zones, names (ZONE/NAME), keys, groups, …\n",
+     ctl_get_objects},
+    {"describe", NULL, "KIND NAME", 2, 2, OUT, "one object: what is wanted, and how it is", NULL,
+     ctl_describe},
     {"health", "list", "", 0, 0, WATCH | CTL_OPT_POOL, "every check with its evidence", NULL,
      ctl_health_list},
     {"health", "show", "POOL/ENDPOINT", 1, 1, WATCH, "the checks of one endpoint", NULL,

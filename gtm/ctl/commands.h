@@ -27,6 +27,10 @@ enum ctl_option {
     CTL_OPT_OVER = 32768,
     CTL_OPT_CLEAR = 65536,
     CTL_OPT_BEAT = 131072, /* what a heartbeat says */
+    CTL_OPT_MASS = 1 << 24,
+    CTL_OPT_TO = 1 << 25,
+    CTL_OPT_REV = 1 << 26,
+    CTL_OPT_DIR = 1 << 27,
     CTL_OPT_OUTPUT = 16384 /* -o, --no-headers: all but those that print a text of their own */
 };
 
@@ -47,6 +51,16 @@ extern const size_t ctl_commands_count;
 const char *ctl_command_text(const struct ctl_command *command, char out[CTL_COMMAND_TEXT_BYTES]);
 
 int ctl_status(struct ctl *ctl);
+int ctl_apply(struct ctl *ctl);
+int ctl_diff(struct ctl *ctl);
+int ctl_rollback(struct ctl *ctl);
+int ctl_delete(struct ctl *ctl);
+int ctl_history(struct ctl *ctl);
+int ctl_export(struct ctl *ctl);
+int ctl_get_objects(struct ctl *ctl);
+int ctl_describe(struct ctl *ctl);
+/* "pools" for "pool" and "pools"; NULL after having said that there is no such kind. */
+const char *ctl_kind(const char *word);
 int ctl_problems(struct ctl *ctl);
 int ctl_events(struct ctl *ctl);
 int ctl_explain(struct ctl *ctl);

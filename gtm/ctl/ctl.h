@@ -52,6 +52,9 @@ struct ctl {
 
     enum ctl_output output;
     bool output_given, no_headers, no_colour, colour;
+    bool allow_mass_delete;
+    const char *dir;  /* where files are written to */
+    uint64_t to, rev; /* revisions of the intent; 0 = not given */
     bool yes, dry_run, wait, verbose, exit_code, follow, up, down, clear;
     const char *reason, *client_address, *file, *origin, *pool, *name, *text, *load, *connections;
     uint64_t timeout_ms, watch_ms, for_ms, over_ms,

@@ -108,6 +108,18 @@ static const struct option options[] = {
     {{"--origin", "NAME", "the zone's name", 0, CTL_OPT_ORIGIN}, TEXT, AT(origin), 0, 0},
     {{"--pool", "POOL", "only this pool", 0, CTL_OPT_POOL}, TEXT, AT(pool), 0, 0},
     {{"--name", "NAME", "only this owner name", 0, CTL_OPT_NAME}, TEXT, AT(name), 0, 0},
+    {{"--allow-mass-delete", NULL, "also when very much is removed", 0, CTL_OPT_MASS},
+     SWITCH,
+     AT(allow_mass_delete),
+     0,
+     0},
+    {{"--to", "REV", "the revision to go back to", 0, CTL_OPT_TO}, COUNT, AT(to), 1, 9999999999},
+    {{"--rev", "REV", "this revision instead of the present one", 0, CTL_OPT_REV},
+     COUNT,
+     AT(rev),
+     1,
+     9999999999},
+    {{"--dir", "DIR", "write all files into this folder", 'd', CTL_OPT_DIR}, TEXT, AT(dir), 0, 0},
     {{"--limit", "N", "at most so many", 0, CTL_OPT_LIMIT}, COUNT, AT(limit), 1, 10000000},
 };
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
