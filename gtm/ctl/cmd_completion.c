@@ -64,6 +64,8 @@ static const struct {
     {"REGION", "$(_gtmctl_names region '{print $1}')"},
     {"[intent|node]", "intent node"},
     {"bash|zsh|fish", "bash zsh fish"},
+    {"KIND NAME", CTL_KINDS},
+    {"KIND [NAME]", CTL_KINDS},
 };
 
 static void add_bash_command(struct gtm_buf *out, const struct ctl_command *c)

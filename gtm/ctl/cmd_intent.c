@@ -294,7 +294,7 @@ int ctl_describe(struct ctl *ctl)
             rc = ctl_show_machine(ctl, both);
         } else {
             gtm_buf_adds(&out, "intent:\n");
-            ctl_yaml(&out, gtm_json_get(item, "intent"), 1);
+            ctl_yaml(&out, gtm_json_get(item, "intent"), 2);
             gtm_buf_adds(&out, now != NULL ? "now:\n" : "");
             if (now != NULL)
                 ctl_fields(ctl, &out, now);

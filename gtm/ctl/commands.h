@@ -59,6 +59,10 @@ int ctl_history(struct ctl *ctl);
 int ctl_export(struct ctl *ctl);
 int ctl_get_objects(struct ctl *ctl);
 int ctl_describe(struct ctl *ctl);
+/* Of the intent's objects. */
+#define CTL_KINDS                                                                                \
+    "regions monitors pools policies zones names keys groups rules plans drills signals fleets " \
+    "calendars alerts health capacity"
 /* "pools" for "pool" and "pools"; NULL after having said that there is no such kind. */
 const char *ctl_kind(const char *word);
 int ctl_problems(struct ctl *ctl);

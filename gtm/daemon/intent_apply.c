@@ -253,6 +253,11 @@ static void compared(void *arg)
         a->code = gtm_error_set(&a->err, GTM_ECONFLICT,
                                 "somebody else applied at the same time: look at the differences "
                                 "again (gtmctl diff)");
+    /* One object that was named is no accident, but a zone has names. */
+    if (!a->code && a->want.delete_kind && strcmp(a->want.delete_kind, "zones") != 0) {
+        gtm_json_free(a->mass);
+        a->mass = gtm_json_array();
+    }
     if (!a->code && !is_allowed(a) && !a->want.dry_run)
         a->code = GTM_EBLOCKED;
     if (!a->code && strlen(a->manifest_text) > GTM_STORE_VALUE_MAX)

@@ -118,6 +118,7 @@ void gtm_intent_diff_text(const struct gtm_json *diff, struct gtm_buf *out)
                      gtm_json_str(one, "kind", "?"), gtm_json_i64(one, "added", 0),
                      gtm_json_i64(one, "changed", 0), gtm_json_i64(one, "removed", 0));
     if (out->len == start)
-        gtm_buf_adds(out, gtm_json_bool(diff, "changed", false) ? "only comments or layout differ\n"
-                                                                : "no differences\n");
+        gtm_buf_adds(out, gtm_json_bool(diff, "changed", false)
+                              ? "only comments, layout or the order of objects differ\n"
+                              : "no differences\n");
 }
