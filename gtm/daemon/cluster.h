@@ -37,7 +37,6 @@ struct gtmd;
 struct gtm_cluster;
 struct gtm_conductor;
 struct gtm_follower;
-struct gtm_intent_sync;
 struct gtm_quorum_table;
 struct gtm_registry;
 
@@ -69,7 +68,6 @@ struct etcdc *gtm_cluster_client(struct gtm_cluster *cluster);
 struct gtm_quorum_table *gtm_cluster_table(struct gtm_cluster *cluster);
 struct gtm_conductor *gtm_cluster_conductor(struct gtm_cluster *cluster);
 struct gtm_follower *gtm_cluster_follower(struct gtm_cluster *cluster);
-struct gtm_intent_sync *gtm_cluster_sync(struct gtm_cluster *cluster);
 struct gtm_registry *gtm_cluster_registry(struct gtm_cluster *cluster);
 /* What this node sees of the pool has changed (gtm_state_opts.observed). */
 void gtm_cluster_observed(struct gtm_cluster *cluster, size_t pool);

@@ -9,7 +9,6 @@
 #include "gtm/daemon/cluster.h"
 #include "gtm/daemon/conductor.h"
 #include "gtm/daemon/follower.h"
-#include "gtm/daemon/intent_sync.h"
 #include "gtm/daemon/observer.h"
 #include "gtm/daemon/quorum_table.h"
 #include "gtm/daemon/registry.h"
@@ -27,7 +26,6 @@ struct gtm_cluster {
     struct gtm_observer *observer; /* NULL without the role */
     struct gtm_conductor *conductor;
     struct gtm_follower *follower;
-    struct gtm_intent_sync *sync;
     struct gtm_timer *look;
     enum policy_role_mode mode;
     const char *why; /* a fixed text */

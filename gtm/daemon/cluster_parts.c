@@ -6,6 +6,7 @@
 #include "gtm/base/mem.h"
 #include "gtm/daemon/cluster_int.h"
 #include "gtm/daemon/daemon.h"
+#include "gtm/daemon/intent_sync.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -143,8 +144,8 @@ int gtm_cluster__make_parts(struct gtm_cluster *c)
                                                                    .region = d->node->region,
                                                                    .check_now = check_now,
                                                                    .ctx = c});
-    c->sync = gtm_intent_sync_new(d);
-    if (!c->table || !c->follower || !c->conductor || !c->sync ||
+    d->intent_sync = gtm_intent_sync_new(d);
+    if (!c->table || !c->follower || !c->conductor || !d->intent_sync ||
         (!c->observer && (d->node->roles & GTM_ROLE_HEALTH)))
         return GTM_ENOMEM;
     gtm_follower_conductor(c->follower, c->conductor);
@@ -153,14 +154,14 @@ int gtm_cluster__make_parts(struct gtm_cluster *c)
 
 void gtm_cluster__free_parts(struct gtm_cluster *c)
 {
-    gtm_intent_sync_free(c->sync);
+    gtm_intent_sync_free(c->d->intent_sync);
     gtm_observer_free(c->observer);
     if (c->follower)
         gtm_follower_conductor(c->follower, NULL);
     gtm_conductor_free(c->conductor);
     gtm_follower_free(c->follower);
     gtm_quorum_table_free(c->table);
-    c->sync = NULL;
+    c->d->intent_sync = NULL;
     c->observer = NULL;
     c->conductor = NULL;
     c->follower = NULL;
@@ -206,7 +207,7 @@ void gtm_cluster_intent_changed(struct gtm_cluster *cluster)
 
 void gtm_cluster_serve(struct gtm_cluster *cluster)
 {
-    gtm_intent_sync_start(cluster->sync);
+    gtm_intent_sync_start(cluster->d->intent_sync);
     gtm_registry_poke(cluster->registry);
 }
 
@@ -242,7 +243,7 @@ int64_t gtm_cluster_view(const struct gtm_cluster *cluster)
 int64_t gtm_cluster_intent(const struct gtm_cluster *cluster)
 {
     struct gtm_intent_status status;
-    gtm_intent_sync_status(cluster->sync, &status);
+    gtm_intent_sync_status(cluster->d->intent_sync, &status);
     return status.served_rev;
 }
 
@@ -259,11 +260,6 @@ struct gtm_conductor *gtm_cluster_conductor(struct gtm_cluster *cluster)
 struct gtm_follower *gtm_cluster_follower(struct gtm_cluster *cluster)
 {
     return cluster->follower;
-}
-
-struct gtm_intent_sync *gtm_cluster_sync(struct gtm_cluster *cluster)
-{
-    return cluster->sync;
 }
 
 struct gtm_registry *gtm_cluster_registry(struct gtm_cluster *cluster)

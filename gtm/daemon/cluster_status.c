@@ -117,13 +117,13 @@ void gtm_cluster_metrics(const struct gtm_cluster *cluster, struct gtm_metrics *
     gtm_nodes_each(cluster->d->store, count_node, &tally);
     one_value(m, "gtm_etcd_up", "1: a quorum of etcd was heard within three seconds.",
               info.link == GTM_STORE_FRESH);
-    one_value(m, "gtm_state_refused", "1: what etcd has is not this cluster's store.",
+    one_value(m, "gtm_store_refused", "1: what etcd has is not this cluster's store.",
               info.link == GTM_STORE_REFUSED);
     if (info.age_ms != UINT64_MAX)
-        one_value(m, "gtm_state_age_seconds", "Time since a quorum of etcd was heard.",
+        one_value(m, "gtm_store_age_seconds", "Time since a quorum of etcd was heard.",
                   (double)info.age_ms / 1000.0);
-    one_value(m, "gtm_state_revision", "Revision of the store's copy here.", (double)info.revision);
-    one_value(m, "gtm_state_alien_objects", "Objects of the store that are left out.",
+    one_value(m, "gtm_store_revision", "Revision of the store's copy here.", (double)info.revision);
+    one_value(m, "gtm_store_alien_objects", "Objects of the store that are left out.",
               (double)info.alien);
     one_value(m, "gtm_view_revision", "Revision of the verdicts that are served.",
               (double)gtm_cluster_view(cluster));

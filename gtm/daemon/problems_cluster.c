@@ -4,6 +4,7 @@
  */
 #include "gtm/daemon/cluster_int.h"
 #include "gtm/daemon/daemon.h"
+#include "gtm/daemon/intent_sync.h"
 #include "gtm/daemon/problems_int.h"
 
 #include <stdio.h>
@@ -107,7 +108,7 @@ static void check_verdicts(struct gtm_problem_list *list, const struct gtm_clust
 static void check_intent(struct gtm_problem_list *list, const struct gtm_cluster *c)
 {
     struct gtm_intent_status status;
-    gtm_intent_sync_status(c->sync, &status);
+    gtm_intent_sync_status(c->d->intent_sync, &status);
     if (status.problem[0])
         gtm_problem__add(list,
                          &(struct gtm_problem){GTM_PROBLEM_CRITICAL, "IntentNotServed", "intent",
