@@ -12,6 +12,26 @@ int ctl_node_show(struct ctl *ctl)
     return ctl_get_and_show(ctl, ctl_path("/api/v1/node"), NULL, 0);
 }
 
+static const struct ctl_column peer_columns[] = {
+    {"NODE", "name", CTL_COL_TEXT, false, false},
+    {"REGION", "region", CTL_COL_TEXT, false, false},
+    {"UP", "up", CTL_COL_TEXT, false, false},
+    {"MODE", "mode", CTL_COL_TEXT, false, false},
+    {"VIEW", "view", CTL_COL_TEXT, false, true},
+    {"SERVING", "serving", CTL_COL_TEXT, false, false},
+    {"SEEN BY", "seen_by", CTL_COL_TEXT, false, false},
+    {"API", "api", CTL_COL_TEXT, true, false},
+    {"LATENCY", "latency_seconds", CTL_COL_MS, true, true},
+    {"FAILURES", "failures", CTL_COL_TEXT, true, true},
+    {"ERROR", "error", CTL_COL_TEXT, true, false},
+};
+
+int ctl_node_peers(struct ctl *ctl)
+{
+    return ctl_get_and_show(ctl, ctl_path("/api/v1/peers"), peer_columns,
+                            sizeof(peer_columns) / sizeof(peer_columns[0]));
+}
+
 int ctl_metrics(struct ctl *ctl)
 {
     return ctl_get_text(ctl, ctl_path("/api/v1/metrics"));

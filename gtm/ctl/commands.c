@@ -141,6 +141,7 @@ const struct ctl_command ctl_commands[] = {
     {"config", "check", "[FILE]", 0, 1, OUT | CTL_OPT_FILE, "check a node file, without gtmd",
      "  Without FILE: the file of --config.\n", ctl_config_check},
     {"node", "show", "", 0, 0, OUT, "the node file in force", NULL, ctl_node_show},
+    {"node", "peers", "", 0, 0, OUT, "the other nodes as this one sees them", NULL, ctl_node_peers},
     {"reload", NULL, "", 0, 0, OUT | CTL_OPT_DRY_RUN,
      "read the intent, zones and databases again: whole or not at all", NULL, ctl_reload},
     {"metrics", NULL, "", 0, 0, 0, "Prometheus metrics", NULL, ctl_metrics},

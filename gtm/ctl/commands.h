@@ -98,6 +98,7 @@ int ctl_config_schema(struct ctl *ctl);
 int ctl_config_docs(struct ctl *ctl);
 int ctl_config_check(struct ctl *ctl);
 int ctl_node_show(struct ctl *ctl);
+int ctl_node_peers(struct ctl *ctl);
 int ctl_reload(struct ctl *ctl);
 int ctl_metrics(struct ctl *ctl);
 int ctl_version(struct ctl *ctl);

@@ -19,6 +19,9 @@ void gtm_api_get_version(struct gtm_api_req *req);
 void gtm_api_get_node(struct gtm_api_req *req);
 /* Resident memory of this process; 0 = unknown. */
 int64_t gtm_api_rss_bytes(void);
+/* api_peers.c */
+void gtm_api_get_peer(struct gtm_api_req *req);
+void gtm_api_get_peers(struct gtm_api_req *req);
 /* api_metrics.c */
 void gtm_api_get_metrics(struct gtm_api_req *req);
 void gtm_api_get_livez(struct gtm_api_req *req);

@@ -432,6 +432,7 @@ void gtm_api_get_metrics(struct gtm_api_req *req)
         add_certificates(&job->m, d->health);
     }
     gtm_push_metrics(d->push, &job->m);
+    gtm_peers_metrics(d->peers, &job->m);
     gtm_api_metrics(d->api, &job->m);
     if (facts->endpoints > GTM_API_INLINE_ENDPOINTS &&
         !gtm_loop_work(d->loop, metrics_work, metrics_done, job))

@@ -323,6 +323,10 @@ void gtm_api_get_node(struct gtm_api_req *req)
     for (size_t i = 0; i < node->geo_databases_count; i++)
         gtm_json_append_str(databases, node->geo_databases[i]);
     gtm_json_add_str(item, "api_socket", node->api_socket);
+    const struct gtm_api_tls *tls = gtm_api_tls(d->api);
+    gtm_json_add_str(item, "api_listen", tls ? node->api.listen.text : NULL);
+    gtm_json_add_str(item, "api_certificate", tls ? node->api.cert : NULL);
+    gtm_api_add_time(item, "api_certificate_expires", tls ? tls->expires_ms : 0);
     if (node->has_metrics)
         bound_text(&node->metrics_listen, gtm_api_metrics_port(d->api), text, sizeof(text));
     gtm_json_add_str(item, "metrics_listen", node->has_metrics ? text : NULL);

@@ -8,6 +8,7 @@
 #include "gtm/base/fs.h"
 #include "gtm/base/log.h"
 #include "gtm/base/mem.h"
+#include "gtm/base/rand.h"
 #include "gtm/coord/store_file.h"
 #include "gtm/daemon/intent_source.h"
 #include "gtm/daemon/sdnotify.h"
@@ -344,6 +345,24 @@ static int open_sockets(struct gtmd *d)
     return d->api ? GTMD_OK : gtmd__say_error(GTMD_FAILED, &err);
 }
 
+static int start_peers(struct gtmd *d)
+{
+    const struct gtm_node_api *api = &d->node->api;
+    struct gtm_rand rand;
+    if (!api->has_listen)
+        return GTMD_OK;
+    gtm_rand_seed_os(&rand);
+    d->peers = gtm_peers_new(&(struct gtm_peers_opts){.loop = d->loop,
+                                                      .clock = d->clock,
+                                                      .store = d->store,
+                                                      .name = d->node->name,
+                                                      .ca = api->ca,
+                                                      .cert = api->cert,
+                                                      .key = api->key,
+                                                      .seed = gtm_rand_next(&rand)});
+    return d->peers ? GTMD_OK : say(GTMD_FAILED, "out of memory");
+}
+
 static int make_parts(struct gtmd *d)
 {
     d->events = gtm_events_new(d->clock);
@@ -404,6 +423,8 @@ static void stop_parts(struct gtmd *d)
     gtm_secondary_free(d->secondary);
     gtm_notifier_free(d->notifier);
     gtm_push_free(d->push);
+    gtm_peers_free(d->peers);
+    d->peers = NULL;
     health_engine_free(d->health);
     gtm_cluster_stop(d->cluster);
     if (d->state) /* a store that was handed over drops it */
@@ -475,6 +496,8 @@ static int start(struct gtmd *d, const char *node_path, bool replace)
         rc = make_parts(d);
     if (!rc)
         rc = open_sockets(d);
+    if (!rc)
+        rc = start_peers(d);
     if (!rc)
         rc = start_health(d);
     if (!rc && d->cluster)

@@ -20,6 +20,7 @@
 #include "gtm/daemon/geo.h"
 #include "gtm/daemon/handover.h"
 #include "gtm/daemon/notifier.h"
+#include "gtm/daemon/peers.h"
 #include "gtm/daemon/publish.h"
 #include "gtm/daemon/push.h"
 #include "gtm/daemon/reload.h"
@@ -74,6 +75,7 @@ struct gtmd {
     struct dns_server *dns;              /* NULL without the role */
     struct gtm_api *api;
     struct gtm_cluster *cluster; /* NULL: standalone */
+    struct gtm_peers *peers; /* NULL without api.listen */
 
     enum gtmd_phase phase;
     int exit_code;

@@ -307,6 +307,7 @@ int gtm__job_install(struct gtm__job *job)
     if (job->api_tls && d->api) {
         gtm_api_set_tls(d->api, job->api_tls);
         job->api_tls = NULL;
+        gtm_peers_renew(d->peers, d->node->api.ca, d->node->api.cert, d->node->api.key);
     }
     gtm__zones_follow(job->reload, before);
     gtm_compiled_unref(before);
