@@ -18,9 +18,11 @@ void gtm_api_get_peer(struct gtm_api_req *req)
     struct gtm_json *item = gtm_json_object();
     gtm_json_add_str(item, "node", d->node->name);
     gtm_json_add_str(item, "region", d->node->region);
-    gtm_json_add_str(item, "mode", "standalone");
-    gtm_json_add_i64(item, "view", (int64_t)gtmd_revision(d));
-    gtm_json_add_i64(item, "intent", 0);
+    gtm_json_add_str(item, "mode",
+                     d->cluster ? policy_role_word(gtm_cluster_mode(d->cluster)) : "standalone");
+    gtm_json_add_i64(item, "view",
+                     d->cluster ? gtm_cluster_view(d->cluster) : (int64_t)gtmd_revision(d));
+    gtm_json_add_i64(item, "intent", d->cluster ? gtm_cluster_intent(d->cluster) : 0);
     gtm_json_add_bool(item, "serving", d->dns && d->phase == GTMD_SERVING);
     gtm_peers_each(d->peers, add_seen, gtm_json_add_array(item, "sees"));
     gtm_api_item(req, 200, "Peer", item);

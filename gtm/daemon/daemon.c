@@ -360,7 +360,7 @@ static int start_peers(struct gtmd *d)
                                                       .cert = api->cert,
                                                       .key = api->key,
                                                       .seed = gtm_rand_next(&rand)});
-    return d->peers ? GTMD_OK : say(GTMD_FAILED, "out of memory");
+    return d->peers ? GTMD_OK : gtmd__say(GTMD_FAILED, "out of memory");
 }
 
 static int make_parts(struct gtmd *d)

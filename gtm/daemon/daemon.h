@@ -75,7 +75,7 @@ struct gtmd {
     struct dns_server *dns;              /* NULL without the role */
     struct gtm_api *api;
     struct gtm_cluster *cluster; /* NULL: standalone */
-    struct gtm_peers *peers; /* NULL without api.listen */
+    struct gtm_peers *peers;     /* NULL without api.listen */
 
     enum gtmd_phase phase;
     int exit_code;

@@ -11,15 +11,15 @@
 #include "gtm/base/map.h"
 #include "gtm/base/mem.h"
 #include "gtm/base/rand.h"
+#include "gtm/daemon/registry.h"
 #include "gtm/model/schema_forms.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TICK_MS      100u
-#define ENTRY_PREFIX "node/"
-#define ANSWER_MAX   65536u
+#define TICK_MS    100u
+#define ANSWER_MAX 65536u
 
 struct peer {
     struct gtm_peer pub;
@@ -91,35 +91,41 @@ static struct peer *add(struct gtm_peers *peers, const char *name)
     return peer;
 }
 
+/* Its entry went; it is asked on for a while. NULL is fine. */
+static void forget(struct peer *peer)
+{
+    if (!peer || !peer->pub.listed)
+        return;
+    peer->pub.listed = false;
+    peer->gone_ms = gtm_mono_ms(peer->peers->opts.clock);
+}
+
 static bool name_ok(const char *name)
 {
     return gtm_form_name.parse(name, NULL, &(struct gtm_error){0}) == GTM_OK;
 }
 
-/* An entry that is there. One that says no api, or nonsense, is of nobody to ask. */
 static void take_entry(struct gtm_peers *peers, const struct gtm_store_entry *entry)
 {
-    const char *name = entry->key + strlen(ENTRY_PREFIX);
-    struct gtm_error err = {0};
-    if (!name_ok(name) || strcmp(name, peers->name) == 0)
+    struct gtm_node_entry node;
+    if (gtm_node_entry_parse(entry, &node) != GTM_OK || strcmp(node.name, peers->name) == 0)
         return;
-    struct gtm_json *json = gtm_json_parse(entry->value, entry->value_len, &err);
-    const char *region = gtm_json_str(json, "region", ""), *api = gtm_json_str(json, "api", "");
-    if (name_ok(region) && strlen(api) < sizeof(((struct gtm_peer *)0)->api) &&
-        gtm_host_port_ok(api)) {
-        struct peer *peer = find(peers, name);
-        peer = peer ? peer : add(peers, name);
-        if (peer && (strcmp(peer->pub.api, api) != 0 || strcmp(peer->pub.region, region) != 0)) {
-            copy(peer->pub.region, sizeof(peer->pub.region), region);
-            copy(peer->pub.api, sizeof(peer->pub.api), api);
-            gtm_http_free(peer->http); /* it is, or stands, somewhere else */
-            peer->http = NULL;
-            peer->request = NULL;
-        }
-        if (peer)
-            peer->pub.listed = true;
+    struct peer *peer = find(peers, node.name);
+    if (!name_ok(node.name) || !name_ok(node.region) || !gtm_host_port_ok(node.api)) {
+        forget(peer); /* nobody to ask, or not any more */
+        return;
     }
-    gtm_json_free(json);
+    peer = peer ? peer : add(peers, node.name);
+    if (!peer)
+        return;
+    peer->pub.listed = true;
+    if (strcmp(peer->pub.api, node.api) == 0 && strcmp(peer->pub.region, node.region) == 0)
+        return;
+    copy(peer->pub.region, sizeof(peer->pub.region), node.region);
+    copy(peer->pub.api, sizeof(peer->pub.api), node.api);
+    gtm_http_free(peer->http); /* it is, or stands, somewhere else */
+    peer->http = NULL;
+    peer->request = NULL;
 }
 
 static void on_entry(void *arg, const struct gtm_store_entry *entry)
@@ -129,11 +135,7 @@ static void on_entry(void *arg, const struct gtm_store_entry *entry)
         take_entry(peers, entry);
         return;
     }
-    struct peer *peer = find(peers, entry->key + strlen(ENTRY_PREFIX));
-    if (!peer)
-        return;
-    peer->pub.listed = false;
-    peer->gone_ms = gtm_mono_ms(peers->opts.clock);
+    forget(find(peers, entry->key + strlen(GTM_NODE_KEY_PREFIX)));
 }
 
 static int on_listed(void *arg, const struct gtm_store_entry *entry)
@@ -281,11 +283,11 @@ struct gtm_peers *gtm_peers_new(const struct gtm_peers_opts *opts)
         peers->opts.every_ms = GTM_PEERS_EVERY_MS;
     gtm_rand_seed(&peers->rand, opts->seed);
     peers->timer = gtm_timer_new(opts->loop, on_tick, peers);
-    peers->watch = gtm_store_watch(opts->store, ENTRY_PREFIX, on_entry, peers);
+    peers->watch = gtm_store_watch(opts->store, GTM_NODE_KEY_PREFIX, on_entry, peers);
     if (!peers->timer || !peers->watch || !set_text(&peers->name, opts->name) ||
         !set_text(&peers->ca, opts->ca) || !set_text(&peers->cert, opts->cert) ||
         !set_text(&peers->key, opts->key) ||
-        gtm_store_list(opts->store, ENTRY_PREFIX, on_listed, peers) != GTM_OK) {
+        gtm_store_list(opts->store, GTM_NODE_KEY_PREFIX, on_listed, peers) != GTM_OK) {
         gtm_peers_free(peers);
         return NULL;
     }
