@@ -264,7 +264,7 @@ static void merge_all(struct merge *m, struct coord__item **tombstones)
         int order = !old ? 1 : !new ? -1 : strcmp(old->text, new->text);
         bool gone = order < 0 && mirror->listing;
         merge_one(m, order <= 0 ? old : NULL, order >= 0 ? new : NULL,
-                  gone ? tombstones[t++] : NULL);
+                  gone && tombstones ? tombstones[t++] : NULL);
         i += order <= 0;
         s += order >= 0;
     }

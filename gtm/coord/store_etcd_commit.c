@@ -138,10 +138,12 @@ static bool seen(const struct etcd__txn *txn)
 }
 
 /* Which guard did not hold, from the other branch's answers (one for each guard, then the slot).
- * False: none of the caller's. */
+ * False: none of the caller's. Of several the first is named, and one that the copy can show is
+ * waited for, so that who tries again tries with what is there now. */
 static bool find_conflict(struct etcd__txn *txn, const struct etcdc_answer *answer)
 {
     size_t part = 0;
+    bool found = false;
     for (size_t i = 0; i < txn->commit->count; i++) {
         const struct gtm_store_change *ch = &txn->commit->changes[i];
         if (ch->expect == GTM_STORE_ANY)
@@ -151,16 +153,17 @@ static bool find_conflict(struct etcd__txn *txn, const struct etcdc_answer *answ
         part++;
         if (now == ch->expect)
             continue;
-        gtm_error_set(&txn->commit->err, GTM_ECONFLICT,
-                      "%.200s is at revision %" PRId64 ", expected %" PRId64, ch->key, now,
-                      ch->expect);
+        if (!found)
+            gtm_error_set(&txn->commit->err, GTM_ECONFLICT,
+                          "%.200s is at revision %" PRId64 ", expected %" PRId64, ch->key, now,
+                          ch->expect);
+        found = true;
         if (mirrored(ch->key)) {
             txn->see_key = ch->key;
             txn->see_revision = now;
         }
-        return true;
     }
-    return false;
+    return found;
 }
 
 static void on_refused(struct etcd__txn *txn, const struct etcdc_answer *answer)
