@@ -43,6 +43,7 @@ struct reach {
     uint32_t mark;
     struct policy_env before, after;
     size_t left_before, left_after;
+    bool *named; /* by policy: a name answers with it */
 };
 
 static void reach_endpoint(struct reach *r, unsigned pool, unsigned endpoint)
@@ -105,11 +106,17 @@ static int reach_init(struct reach *r, const struct gtm_intent *intent,
         endpoints += intent->pools[p].endpoints_count;
     }
     r->seen = r->base ? gtm_calloc(endpoints + 1, sizeof(*r->seen)) : NULL;
-    return r->seen ? GTM_OK : GTM_ENOMEM;
+    r->named = gtm_calloc(intent->policies_count + 1, sizeof(*r->named));
+    for (size_t z = 0; r->named && z < intent->zones_count; z++)
+        for (size_t n = 0; n < intent->zones[z].names_count; n++)
+            if (intent->zones[z].names[n].has_policy)
+                r->named[intent->zones[z].names[n].policy] = true;
+    return r->seen && r->named ? GTM_OK : GTM_ENOMEM;
 }
 
 static void reach_fini(struct reach *r)
 {
+    gtm_free(r->named);
     gtm_free(r->seen);
     gtm_free(r->base);
 }
@@ -133,7 +140,7 @@ static int answers_left(const struct gtm_intent *intent, const struct policy_ord
     say(v, POLICY_RULE_OK, "no answer loses an endpoint that serves");
     for (unsigned p = 0; p < intent->policies_count; p++) {
         for (unsigned f = 0; f <= GTM_FAMILY_ANY; f++) {
-            if (!policy_has_family(intent, p, f))
+            if (!r.named[p] || !policy_has_family(intent, p, f))
                 continue;
             r.mark++;
             r.left_before = r.left_after = 0;
@@ -154,24 +161,6 @@ static int answers_left(const struct gtm_intent *intent, const struct policy_ord
 }
 
 /* --- regions --- */
-
-bool policy_region_out(const struct gtm_intent *intent, const struct policy_world *world,
-                       size_t region)
-{
-    bool has = false;
-    for (size_t p = 0; p < intent->pools_count; p++) {
-        for (size_t e = 0; e < intent->pools[p].endpoints_count; e++) {
-            if (intent->pools[p].endpoints[e].region != region)
-                continue;
-            has = true;
-            if (world->shifted && world->shifted[region] > 0)
-                return true;
-            if (gtm_states_serves(world->states, p, e, GTM_FAMILY_ANY))
-                return false;
-        }
-    }
-    return has;
-}
 
 #define REGION_NAMES 160
 

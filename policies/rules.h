@@ -5,14 +5,14 @@
  * refused for what was wrong before it and does not become worse by it: so what puts things right
  * always passes.
  *
- *     kind            looks at                                              refuses when it becomes
- *     answers_left    every policy in every address family: endpoints that  fewer than min
- *                     serve and that its answers can draw on
- *     regions_out     regions with endpoints of which none serves, by       more than max
- *                     order or by verdict, or that a shift empties
- *     capacity_left   every pool: what serves ÷ what its users ask for now  less than min
- *     gate            a switch                                              not at `allow`
- *     cooldown        the last order that moved the users of another region less than time ago
+ *     kind           looks at                                               refuses when it becomes
+ *     answers_left   every policy that a name has, by address family: what  fewer than min
+ *                    serves and its answers can draw on
+ *     regions_out    regions with endpoints of which none serves, by order  more than max
+ *                    or by verdict, or that a shift empties
+ *     capacity_left  every pool: what serves ÷ what its users ask for now   less than min
+ *     gate           a switch                                               not at `allow`
+ *     cooldown       the last order that moved users of another region      less than time ago
  *
  * capacity_left: where no load is reported, the endpoints that serve now are taken to be half full;
  * where a capacity is not known, endpoints count alike. Unknown is never zero, and the sentence
@@ -83,11 +83,6 @@ struct policy_verdict *policy_rules(const struct gtm_intent *intent,
 bool policy_rules_override(struct policy_verdict *verdicts, size_t count, const char *name);
 /* The greatest word of all. */
 enum policy_rule_word policy_rules_worst(const struct policy_verdict *verdicts, size_t count);
-
-/* Is the region without users, or losing them: does no endpoint of it serve, or is a shift moving
- * its users away? False for one without endpoints. */
-bool policy_region_out(const struct gtm_intent *intent, const struct policy_world *world,
-                       size_t region);
 
 /* --- moving users away in steps --- */
 

@@ -105,6 +105,7 @@ static int tell_problem(const struct reply *r)
         ctl_error("%s", detail);
     else
         ctl_error("gtmd answered HTTP %ld", r->status);
+    ctl_tell_rules(gtm_json_get(root, "rules"));
     if (hint != NULL)
         ctl_hint("%s", hint);
     int code = ctl_exit_of(r->status, root);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * gtmctl region: list and show.
+ * gtmctl region: list, show, and the operator's orders.
  */
+#include "gtm/base/mem.h"
 #include "gtm/ctl/client.h"
 #include "gtm/ctl/commands.h"
 #include "gtm/ctl/order.h"
 #include "gtm/ctl/say.h"
 #include "gtm/ctl/show.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const struct ctl_column columns[] = {
@@ -15,9 +17,13 @@ static const struct ctl_column columns[] = {
     {"HEALTH", "health", CTL_COL_WORD, false, false},
     {"ADMIN", "effective_admin", CTL_COL_WORD, false, false},
     {"ENDPOINTS", "endpoints", CTL_COL_OF, false, false},
+    {"MOVED", "moved", CTL_COL_PERCENT, true, true},
     {"LATITUDE", "latitude", CTL_COL_TEXT, true, true},
     {"LONGITUDE", "longitude", CTL_COL_TEXT, true, true},
     {"DOMAIN", "failure_domain", CTL_COL_TEXT, true, false},
+    {"OWNER", "/admin/owner", CTL_COL_TEXT, true, false},
+    {"UNTIL", "/admin/until", CTL_COL_TEXT, true, false},
+    {"REASON", "/admin/reason", CTL_COL_TEXT, true, false},
 };
 
 int ctl_region_list(struct ctl *ctl)
@@ -59,5 +65,18 @@ int ctl_region_show(struct ctl *ctl)
         rc = ctl_show(ctl, root, NULL, 0);
     gtm_json_free(root);
     gtm_json_free(regions);
+    return rc;
+}
+
+int ctl_region_order(struct ctl *ctl)
+{
+    bool drain = strcmp(ctl->command->verb, "drain") == 0;
+    char what[CTL_NAME_BYTES + 8];
+    char *path = ctl_path("/api/v1/regions/%s/admin", ctl->argv[0]);
+
+    snprintf(what, sizeof(what), "region/%s", ctl->argv[0]);
+    int rc = ctl_order_send(ctl, &(struct ctl_order){.what = what, .path = path, .hurts = drain},
+                            ctl_order_body(ctl, drain ? "drain" : "auto"));
+    gtm_free(path);
     return rc;
 }

@@ -9,7 +9,8 @@
 #define OUT    CTL_OPT_OUTPUT
 #define WATCH  (CTL_OPT_OUTPUT | CTL_OPT_WATCH)
 #define STATUS (WATCH | CTL_OPT_EXIT_CODE)
-#define ORDER  (OUT | CTL_OPT_DRY_RUN | CTL_OPT_YES | CTL_OPT_REASON | CTL_OPT_FOR)
+#define GIVE   (OUT | CTL_OPT_DRY_RUN | CTL_OPT_YES | CTL_OPT_REASON)
+#define ORDER  (GIVE | CTL_OPT_FOR | CTL_OPT_RULE)
 
 #define ORDER_HELP                                                                           \
     "  Shows what it would do and asks first when it takes the last serving endpoint of a\n" \
@@ -26,6 +27,10 @@
 #define DRAIN_HELP                                                                            \
     "  With --over its share of users falls to nothing in steps, else at once. Users leave\n" \
     "  as their resolvers' TTLs run out.\n"
+
+#define RULES_HELP                                                                                 \
+    "  Safety rules (gtmctl rule list) may refuse it: exit 5, with the reasons. In an emergency\n" \
+    "  --override-rule breaks them by name: role breakglass, audited.\n"
 
 const struct ctl_command ctl_commands[] = {
     {"status", NULL, "", 0, 0, STATUS, "regions, pools and problems at a glance", NULL, ctl_status},
@@ -109,6 +114,45 @@ const struct ctl_command ctl_commands[] = {
     {"region", "list", "", 0, 0, WATCH, "regions: health, order, endpoints", NULL, ctl_region_list},
     {"region", "show", "REGION", 1, 1, WATCH, "one region and its endpoints", NULL,
      ctl_region_show},
+    {"region", "drain", "REGION", 1, 1, ORDER | CTL_OPT_OVER,
+     "no new users for any endpoint of a region",
+     DRAIN_HELP
+     "  Shows what it would do and asks first; without a terminal it needs --yes.\n" RULES_HELP,
+     ctl_region_order},
+    {"region", "undrain", "REGION", 1, 1, GIVE, "the region follows the checks again", NULL,
+     ctl_region_order},
+    {"traffic", "show", "", 0, 0, WATCH, "where users are being moved away", NULL,
+     ctl_traffic_show},
+    {"traffic", "shift", "[REGION]", 0, 1, ORDER | CTL_OPT_STEPS,
+     "move the users of a region away in steps",
+     "  The first step is taken at once. It holds by itself when a rule forbids the next step,\n"
+     "  or when an endpoint of its pools goes down elsewhere. Example:\n"
+     "    gtmctl traffic shift --from eu-west --steps 10,50,100 --pause 1m --reason INC-4121\n" RULES_HELP,
+     ctl_traffic_order},
+    {"traffic", "hold", "REGION", 1, 1, GIVE, "no further steps for now", NULL, ctl_traffic_order},
+    {"traffic", "resume", "REGION", 1, 1, GIVE | CTL_OPT_RULE, "go on with the steps", NULL,
+     ctl_traffic_order},
+    {"traffic", "undo", "REGION", 1, 1, GIVE, "bring the users of a region back, all at once", NULL,
+     ctl_traffic_order},
+    {"override", "list", "", 0, 0, WATCH, "all orders in force: who, why, until when", NULL,
+     ctl_override_list},
+    {"override", "show", "ORDER", 1, 1, OUT, "one order, by its key", NULL, ctl_override_show},
+    {"override", "clear", "ORDER", 1, 1, GIVE, "withdraw an order, by its key",
+     "  Example: gtmctl override clear endpoint/www/www-us\n", ctl_override_clear},
+    {"rule", "list", "", 0, 0, OUT, "safety rules in force", NULL, ctl_rule_list},
+    {"rule", "test", "ORDER STATE", 2, 2, OUT, "what the rules would say of an order",
+     "  ORDER is region/REGION, pool/POOL or endpoint/POOL/ENDPOINT. Exit 5 when it would be\n"
+     "  blocked. Example: gtmctl rule test region/eu-west drain\n",
+     ctl_rule_test},
+    {"rule", "switch", "SWITCH on|off", 2, 2, GIVE | CTL_OPT_FOR,
+     "set a switch that rules of kind gate look at", NULL, ctl_rule_switch},
+    {"automation", "status", "", 0, 0, OUT, "whether anything is decided by itself", NULL,
+     ctl_automation_status},
+    {"automation", "pause", "", 0, 0, GIVE | CTL_OPT_FOR,
+     "hold shifts, ramps, balancing and spillover; health is obeyed as ever",
+     "  Ends by itself after an hour unless --for says otherwise (at most 7 days).\n",
+     ctl_automation_order},
+    {"automation", "resume", "", 0, 0, GIVE, "decide again", NULL, ctl_automation_order},
     {"zone", "list", "", 0, 0, OUT, "zones served", NULL, ctl_zone_list},
     {"zone", "show", "ZONE", 1, 1, OUT, "one zone and its dynamic names", NULL, ctl_zone_show},
     {"zone", "records", "ZONE", 1, 1, OUT | CTL_OPT_NAME | CTL_OPT_LIMIT, "records of a zone",

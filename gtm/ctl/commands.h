@@ -26,7 +26,9 @@ enum ctl_option {
     CTL_OPT_WAIT = 8192,
     CTL_OPT_OVER = 32768,
     CTL_OPT_CLEAR = 65536,
-    CTL_OPT_BEAT = 131072, /* what a heartbeat says */
+    CTL_OPT_BEAT = 131072,   /* what a heartbeat says */
+    CTL_OPT_RULE = 1 << 18,  /* rules that may be broken */
+    CTL_OPT_STEPS = 1 << 19, /* how users are moved away */
     CTL_OPT_MASS = 1 << 24,
     CTL_OPT_TO = 1 << 25,
     CTL_OPT_REV = 1 << 26,
@@ -82,6 +84,17 @@ int ctl_pool_show(struct ctl *ctl);
 int ctl_pool_order(struct ctl *ctl);
 int ctl_region_list(struct ctl *ctl);
 int ctl_region_show(struct ctl *ctl);
+int ctl_region_order(struct ctl *ctl); /* drain, undrain */
+int ctl_traffic_show(struct ctl *ctl);
+int ctl_traffic_order(struct ctl *ctl); /* shift, hold, resume, undo */
+int ctl_override_list(struct ctl *ctl);
+int ctl_override_show(struct ctl *ctl);
+int ctl_override_clear(struct ctl *ctl);
+int ctl_rule_list(struct ctl *ctl);
+int ctl_rule_test(struct ctl *ctl);
+int ctl_rule_switch(struct ctl *ctl);
+int ctl_automation_status(struct ctl *ctl);
+int ctl_automation_order(struct ctl *ctl); /* pause, resume */
 int ctl_zone_list(struct ctl *ctl);
 int ctl_zone_show(struct ctl *ctl);
 int ctl_zone_records(struct ctl *ctl);

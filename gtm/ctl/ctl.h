@@ -57,6 +57,8 @@ struct ctl {
     uint64_t to, rev; /* revisions of the intent; 0 = not given */
     bool yes, dry_run, wait, verbose, exit_code, follow, up, down, clear;
     const char *reason, *client_address, *file, *origin, *pool, *name, *text, *load, *connections;
+    const char *rules, *steps, *from;
+    uint64_t pause_ms;
     uint64_t timeout_ms, watch_ms, for_ms, over_ms,
         limit; /* 0: watch once, no end, no limit given */
 };

@@ -15,12 +15,6 @@
 #include <stdio.h>
 #include <string.h>
 
-struct order {
-    const char *pool, *endpoint, *state; /* endpoint NULL: the whole pool */
-    char what[2 * CTL_NAME_BYTES];
-    char *body;
-};
-
 const char *ctl_split(const char *text, char pool[CTL_NAME_BYTES])
 {
     const char *slash = strchr(text, '/');
@@ -37,7 +31,20 @@ const char *ctl_split(const char *text, char pool[CTL_NAME_BYTES])
 
 /* ---- the request ---- */
 
-static char *order_body(const struct ctl *ctl, const char *state)
+/* "a,b" → ["a","b"] */
+static void add_names(struct gtm_json *list, const char *text)
+{
+    char name[CTL_NAME_BYTES];
+
+    while (*text != 0) {
+        size_t n = strcspn(text, ",");
+        snprintf(name, sizeof(name), "%.*s", (int)n, text);
+        gtm_json_append_str(list, name);
+        text += n + (text[n] == ',');
+    }
+}
+
+struct gtm_json *ctl_order_body(const struct ctl *ctl, const char *state)
 {
     struct gtm_json *body = gtm_json_object();
     char until[GTM_TIME_TEXT_BYTES];
@@ -50,32 +57,38 @@ static char *order_body(const struct ctl *ctl, const char *state)
             gtm_time_format(gtm_wall_ms(gtm_clock_system()) + (int64_t)ctl->for_ms, until));
     if (ctl->over_ms > 0)
         gtm_json_add_i64(body, "over_s", (int64_t)((ctl->over_ms + 999) / 1000));
-    char *text = gtm_json_print(body, false);
-    gtm_json_free(body);
-    return text;
+    if (ctl->rules != NULL)
+        add_names(gtm_json_add_array(body, "override_rules"), ctl->rules);
+    return body;
 }
 
-static int put(struct ctl *ctl, const struct order *o, bool dry_run, struct gtm_json **ret_root)
+static int send(struct ctl *ctl, const struct ctl_order *o, const char *body, bool dry_run,
+                struct gtm_json **ret_root)
 {
-    const char *format = o->endpoint != NULL ? "/api/v1/pools/%s/endpoints/%s/admin?dryRun=%s"
-                                             : "/api/v1/pools/%s/admin?dryRun=%s";
-    const char *dry = dry_run ? "true" : "false";
-    char *path = o->endpoint != NULL ? ctl_path(format, o->pool, o->endpoint, dry)
-                                     : ctl_path(format, o->pool, dry);
-
-    return ctl_request(ctl, "PUT", path, o->body, ret_root);
+    return ctl_request(ctl, o->method != NULL ? o->method : "PUT",
+                       gtm_asprintf("%s?dryRun=%s", o->path, dry_run ? "true" : "false"), body,
+                       ret_root);
 }
 
 /* ---- showing ---- */
 
-static void describe(struct gtm_buf *out, const struct order *o, const struct gtm_json *item)
+static const char *state_of(const struct gtm_json *item, const char *pointer)
 {
-    ctl_addf(out, "%s: %s → %s, the pool's serving endpoints %" PRId64 " → %" PRId64, o->what,
-             gtm_json_as_str(gtm_json_pointer(item, "/before/state")) != NULL
-                 ? gtm_json_as_str(gtm_json_pointer(item, "/before/state"))
-                 : "?",
-             o->state, gtm_json_i64(item, "serving_before", 0),
-             gtm_json_i64(item, "serving_after", 0));
+    const char *state = gtm_json_as_str(gtm_json_pointer(item, pointer));
+    return state != NULL ? state : "?";
+}
+
+static void describe(struct gtm_buf *out, const struct ctl_order *o, const struct gtm_json *item)
+{
+    int64_t before = gtm_json_i64(item, "serving_before", 0);
+    bool pool = gtm_json_str(item, "pool", NULL) != NULL;
+
+    ctl_addf(out, "%s: %s → %s", o->what, state_of(item, "/before/state"),
+             state_of(item, "/after/state"));
+    if (gtm_json_first(gtm_json_get(item, "rules")) != NULL)
+        ctl_addf(out, ", %s %" PRId64 " → %" PRId64,
+                 pool ? "the pool's serving endpoints" : "serving endpoints", before,
+                 gtm_json_i64(item, "serving_after", 0));
     const char *until = gtm_json_as_str(gtm_json_pointer(item, "/after/until"));
     if (until != NULL)
         ctl_addf(out, ", until %s", until);
@@ -84,19 +97,39 @@ static void describe(struct gtm_buf *out, const struct order *o, const struct gt
         ctl_addf(out, ", in steps over %" PRId64 " s", over_s);
 }
 
-static int show(const struct ctl *ctl, const struct order *o, const struct gtm_json *root)
+static const struct ctl_column rule_columns[] = {
+    {"RULE", "name", CTL_COL_TEXT, false, false},
+    {"STATE", "state", CTL_COL_WORD, false, false},
+    {"WHY", "text", CTL_COL_TEXT, false, false},
+};
+
+static int show(const struct ctl *ctl, const struct ctl_order *o, const struct gtm_json *root)
 {
     const struct gtm_json *item = gtm_json_get(root, "item");
     const char *warning = gtm_json_str(item, "warning", NULL);
+    bool blocked = gtm_json_first(gtm_json_get(item, "blocked_by")) != NULL;
     struct gtm_buf out = {0};
+    int rc;
 
     if (warning != NULL)
         ctl_error("warning: %s", warning);
-    if (ctl_machine(ctl))
-        return ctl_show_machine(ctl, root);
-    describe(&out, o, item);
-    gtm_buf_adds(&out, ctl->dry_run ? " (dry run: nothing was changed)\n" : "\n");
-    return ctl_put(&out);
+    if (!ctl->dry_run)
+        ctl_tell_rules(gtm_json_get(item, "rules"));
+    if (ctl_machine(ctl)) {
+        rc = ctl_show_machine(ctl, root);
+    } else {
+        describe(&out, o, item);
+        gtm_buf_adds(&out, ctl->dry_run ? " (dry run: nothing was changed)\n" : "\n");
+        if (ctl->dry_run && gtm_json_first(gtm_json_get(item, "rules")) != NULL)
+            ctl_table(ctl, &out, gtm_json_get(item, "rules"), rule_columns,
+                      sizeof(rule_columns) / sizeof(rule_columns[0]));
+        rc = ctl_put(&out);
+    }
+    if (rc == CTL_OK && ctl->dry_run && blocked) {
+        ctl_error("it would be blocked");
+        rc = CTL_BLOCKED;
+    }
+    return rc;
 }
 
 /* ---- looking first ---- */
@@ -119,7 +152,7 @@ static bool leaves_region_empty(const struct gtm_json *endpoints, const char *na
 }
 
 /* Says on standard error what would happen; true when that needs a yes. */
-static bool tell_danger(const struct order *o, const struct gtm_json *dry,
+static bool tell_danger(const struct ctl_order *o, const struct gtm_json *dry,
                         const struct gtm_json *endpoints)
 {
     const struct gtm_json *item = gtm_json_get(dry, "item");
@@ -135,7 +168,8 @@ static bool tell_danger(const struct order *o, const struct gtm_json *dry,
     describe(&out, o, item);
     fprintf(stderr, "%s\n", out.data != NULL ? out.data : "");
     gtm_buf_fini(&out);
-    if (empties_pool)
+    ctl_tell_rules(gtm_json_get(item, "rules"));
+    if (empties_pool && o->pool != NULL)
         ctl_hint("Nothing of pool %s serves any more: what its names answer then is up to their "
                  "policies' all_down.",
                  o->pool);
@@ -146,41 +180,59 @@ static bool tell_danger(const struct order *o, const struct gtm_json *dry,
     return true;
 }
 
-static int look_first(struct ctl *ctl, const struct order *o)
+static int look_first(struct ctl *ctl, const struct ctl_order *o, const char *body)
 {
     struct gtm_json *dry = NULL, *endpoints = NULL;
-    int rc = put(ctl, o, true, &dry);
+    int rc = send(ctl, o, body, true, &dry);
 
     if (rc == CTL_OK && o->endpoint != NULL)
         rc = ctl_get(ctl, ctl_path("/api/v1/pools/%s/endpoints", o->pool), &endpoints);
-    if (rc == CTL_OK && tell_danger(o, dry, gtm_json_get(endpoints, "items")))
+    const struct gtm_json *blocked = gtm_json_pointer(dry, "/item/blocked_by");
+    if (rc == CTL_OK && gtm_json_first(blocked) == NULL &&
+        tell_danger(o, dry, gtm_json_get(endpoints, "items")))
         rc = ctl_confirm(ctl);
     gtm_json_free(endpoints);
     gtm_json_free(dry);
     return rc;
 }
 
-int ctl_order(struct ctl *ctl, const char *pool, const char *endpoint)
+int ctl_order_send(struct ctl *ctl, const struct ctl_order *o, struct gtm_json *body)
 {
-    struct order o = {.pool = pool, .endpoint = endpoint, .state = ctl->command->verb};
     struct gtm_json *root = NULL;
-    bool hurts = strcmp(o.state, "down") == 0 || strcmp(o.state, "drain") == 0;
+    char *text = gtm_json_print(body, false);
     int rc = CTL_OK;
 
-    snprintf(o.what, sizeof(o.what), "%s%s%s", pool, endpoint ? "/" : "", endpoint ? endpoint : "");
-    o.body = order_body(ctl, o.state);
-    if (o.body == NULL) {
+    gtm_json_free(body);
+    if (text == NULL || o->path == NULL) {
         ctl_error("out of memory");
-        return CTL_FAILED;
+        rc = CTL_FAILED;
     }
-    if (hurts && !ctl->dry_run && !ctl->yes)
-        rc = look_first(ctl, &o);
+    if (rc == CTL_OK && o->hurts && !ctl->dry_run && !ctl->yes)
+        rc = look_first(ctl, o, text);
     if (rc == CTL_OK)
-        rc = put(ctl, &o, ctl->dry_run, &root);
+        rc = send(ctl, o, text, ctl->dry_run, &root);
     if (rc == CTL_OK)
-        rc = show(ctl, &o, root);
+        rc = show(ctl, o, root);
     gtm_json_free(root);
-    gtm_free(o.body);
+    gtm_free(text);
+    return rc;
+}
+
+int ctl_order(struct ctl *ctl, const char *pool, const char *endpoint)
+{
+    const char *state = ctl->command->verb;
+    char what[2 * CTL_NAME_BYTES];
+    char *path = endpoint != NULL ? ctl_path("/api/v1/pools/%s/endpoints/%s/admin", pool, endpoint)
+                                  : ctl_path("/api/v1/pools/%s/admin", pool);
+    bool hurts = strcmp(state, "down") == 0 || strcmp(state, "drain") == 0;
+
+    snprintf(what, sizeof(what), "%s%s%s", pool, endpoint ? "/" : "", endpoint ? endpoint : "");
+    int rc = ctl_order_send(
+        ctl,
+        &(struct ctl_order){
+            .what = what, .path = path, .pool = pool, .endpoint = endpoint, .hurts = hurts},
+        ctl_order_body(ctl, state));
+    gtm_free(path);
     return rc;
 }
 

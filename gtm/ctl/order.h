@@ -16,6 +16,20 @@
  * after having said what is wrong. */
 const char *ctl_split(const char *text, char pool[CTL_NAME_BYTES]);
 
+/* An order to send. */
+struct ctl_order {
+    const char *what;            /* "region/eu-west", for people */
+    const char *path;            /* without a query; NULL: out of memory */
+    const char *method;          /* NULL = PUT */
+    const char *pool, *endpoint; /* or NULL */
+    bool hurts;                  /* look first, and ask */
+};
+/* {state, reason, until, over_s, override_rules} from the options; a new object. */
+struct gtm_json *ctl_order_body(const struct ctl *ctl, const char *state);
+/* Sends it (takes body) and shows what came of it, with what the rules say; what can hurt is looked
+ * at first as a dry run, shown, and asked about. Returns an exit code. */
+int ctl_order_send(struct ctl *ctl, const struct ctl_order *order, struct gtm_json *body);
+
 /* Orders the state that the command's verb says for a pool, or an endpoint of it (not NULL). What
  * can hurt is looked at first as a dry run, shown, and asked about. Returns an exit code. */
 int ctl_order(struct ctl *ctl, const char *pool, const char *endpoint);

@@ -109,3 +109,11 @@ struct gtm_json *ctl_findings_json(const struct gtm_diags *diags)
     }
     return list;
 }
+
+void ctl_tell_rules(const struct gtm_json *list)
+{
+    for (const struct gtm_json *r = gtm_json_first(list); r != NULL; r = gtm_json_next(r))
+        if (strcmp(gtm_json_str(r, "state", "ok"), "ok") != 0)
+            ctl_hint("rule %s: %s: %s", gtm_json_str(r, "name", "?"), gtm_json_str(r, "state", "?"),
+                     gtm_json_str(r, "text", ""));
+}

@@ -21,6 +21,8 @@ void ctl_note(const struct ctl *ctl, const char *fmt, ...) GTM_PRINTF(2, 3);
 int ctl_confirm(const struct ctl *ctl);
 /* The API's findings (file, line, column, …), with source lines where the file can be read. */
 void ctl_tell_findings(const struct gtm_json *list);
+/* What rules say that are not ok, a line each. */
+void ctl_tell_rules(const struct gtm_json *list);
 /* The same list as the API has it, from findings made here. Returns a new array. */
 struct gtm_json *ctl_findings_json(const struct gtm_diags *diags);
 

@@ -107,6 +107,10 @@ void gtm_api_problem(struct gtm_api_req *req, int status, const char *code, cons
 void gtm_api_problem_diags(struct gtm_api_req *req, int status, const char *code,
                            const char *detail, const struct gtm_diags *diags);
 
+/* 409 "blocked": the names of the rules that refuse, and what all rules say; both taken. */
+void gtm_api_problem_blocked(struct gtm_api_req *req, struct gtm_json *blocked_by,
+                             struct gtm_json *rules, const char *fmt, ...) GTM_PRINTF(4, 5);
+
 /* Builds and prints a large answer on a helper thread when `big`, else here: build(arg) returns the
  * root (gtm_api_list_root and the like) and touches nothing that the loop's thread owns; fini(arg)
  * is called on the loop's thread. */

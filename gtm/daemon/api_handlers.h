@@ -35,6 +35,17 @@ void gtm_api_put_pool_admin(struct gtm_api_req *req);
 void gtm_api_put_endpoint_admin(struct gtm_api_req *req);
 void gtm_api_post_endpoint_resume(struct gtm_api_req *req);
 void gtm_api_get_regions(struct gtm_api_req *req);
+void gtm_api_get_region(struct gtm_api_req *req);
+void gtm_api_put_region_admin(struct gtm_api_req *req);
+/* api_traffic.c */
+void gtm_api_get_traffic(struct gtm_api_req *req);
+void gtm_api_put_traffic(struct gtm_api_req *req);
+void gtm_api_get_overrides(struct gtm_api_req *req);
+void gtm_api_post_overrides_clear(struct gtm_api_req *req);
+void gtm_api_get_rules(struct gtm_api_req *req);
+void gtm_api_put_switch(struct gtm_api_req *req);
+void gtm_api_get_automation(struct gtm_api_req *req);
+void gtm_api_put_automation(struct gtm_api_req *req);
 /* api_health.c */
 void gtm_api_get_health(struct gtm_api_req *req);
 void gtm_api_post_health_check(struct gtm_api_req *req);

@@ -23,10 +23,26 @@ const char *gtm_endpoint_address(const struct gtm_endpoint *endpoint, enum gtm_f
     return text ? text : "";
 }
 
+static void add_shift(struct gtm_json *one, const struct gtm_override *override)
+{
+    const struct policy_shift *s = &override->shift;
+    int64_t due = policy_shift_due_ms(s);
+    gtm_json_add_num(one, "moved", policy_shift_now(s) / 1000.0);
+    struct gtm_json *steps = gtm_json_add_array(one, "steps");
+    for (unsigned i = 0; i < s->count; i++)
+        gtm_json_append_i64(steps, s->steps[i]);
+    gtm_json_add_i64(one, "done", s->done);
+    gtm_json_add_num(one, "pause_s", (double)s->pause_ms / 1000);
+    gtm_json_add_bool(one, "held", s->held);
+    gtm_json_add_str(one, "held_why", override->shift_why[0] ? override->shift_why : NULL);
+    gtm_api_add_time(one, "next", due);
+}
+
 struct gtm_json *gtm_api_admin(const struct gtm_override *override)
 {
     struct gtm_json *one = gtm_json_object();
-    gtm_json_add_str(one, "state", gtm_admin_word(override ? override->admin : GTM_ADMIN_AUTO));
+    char word[GTM_OVERRIDE_WORD_BYTES] = "auto";
+    gtm_json_add_str(one, "state", override ? gtm_override_word(override, word) : word);
     gtm_json_add_str(one, "owner", override ? override->owner : NULL);
     gtm_json_add_str(one, "reason", override && override->reason[0] ? override->reason : NULL);
     gtm_api_add_time(one, "since", override ? override->since_ms : 0);
@@ -35,6 +51,10 @@ struct gtm_json *gtm_api_admin(const struct gtm_override *override)
         gtm_json_add_i64(one, "over_s", (int64_t)(override->over_ms / 1000));
     else
         gtm_json_add_null(one, "over_s");
+    if (override && override->rules[0])
+        gtm_json_add_str(one, "overridden_rules", override->rules);
+    if (override && override->kind == GTM_ORDER_SHIFT)
+        add_shift(one, override);
     return one;
 }
 
@@ -167,7 +187,7 @@ struct gtm_json *gtm_api_pool(const struct gtm_facts *facts, size_t p, bool with
     return one;
 }
 
-/* A region takes no order of its own yet: what those for its endpoints come to. */
+/* What its own order and those for its endpoints come to. */
 static const char *region_admin(const struct gtm_facts *facts, size_t r)
 {
     const struct gtm_intent *intent = facts->intent;
@@ -199,7 +219,12 @@ struct gtm_json *gtm_api_region(const struct gtm_facts *facts, size_t r)
     }
     gtm_json_add_str(one, "failure_domain", region->failure_domain);
     gtm_json_add_str(one, "health", gtm_health_word(facts->regions[r].health));
+    char key[GTM_OVERRIDE_KEY_BYTES];
+    bool fits = gtm_override_key_of("region", region->name, key);
+    gtm_json_add(one, "admin",
+                 gtm_api_admin(fits ? gtm_overrides_get(&facts->overrides, key) : NULL));
     gtm_json_add_str(one, "effective_admin", region_admin(facts, r));
+    gtm_json_add_num(one, "moved", facts->shifted[r] / (double)GTM_SHARE_FULL);
     size_t serving = 0, total = gtm_facts_region_endpoints(facts, r, &serving);
     gtm_json_add_i64(one, "endpoints_total", (int64_t)total);
     gtm_json_add_i64(one, "endpoints_serving", (int64_t)serving);

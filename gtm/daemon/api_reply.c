@@ -146,8 +146,9 @@ void gtm_api_list(struct gtm_api_req *req, const char *kind, struct gtm_json *it
     gtm_api_json(req, 200, gtm_api_list_root(kind, gtmd_revision(req->api->d), items));
 }
 
+/* blocked_by, rules: taken; NULL = the problem has none. */
 static void problem(struct gtm_api_req *req, int status, const char *code, const char *detail,
-                    struct gtm_json *errors)
+                    struct gtm_json *errors, struct gtm_json *blocked_by, struct gtm_json *rules)
 {
     struct gtm_json *root = gtm_json_object();
     char *type = gtm_asprintf("urn:gtm:problem:%s", code);
@@ -158,6 +159,13 @@ static void problem(struct gtm_api_req *req, int status, const char *code, const
     gtm_json_add_str(root, "detail", detail);
     gtm_json_add_str(root, "code", code);
     gtm_json_add(root, "errors", errors ? errors : gtm_json_array());
+    if (blocked_by) {
+        gtm_json_add(root, "blockedBy", blocked_by);
+        gtm_json_add(root, "rules", rules);
+        gtm_json_add_str(root, "hint",
+                         "do what the rules ask for, or, in an emergency, override them by name "
+                         "with a reason (role breakglass; it is audited)");
+    }
     char *text = gtm_json_print(root, false);
     gtm_json_free(root);
     if (!text)
@@ -183,13 +191,24 @@ void gtm_api_problem(struct gtm_api_req *req, int status, const char *code, cons
     va_start(ap, fmt);
     vsnprintf(detail, sizeof(detail), fmt, ap);
     va_end(ap);
-    problem(req, status, code, detail, NULL);
+    problem(req, status, code, detail, NULL, NULL, NULL);
+}
+
+void gtm_api_problem_blocked(struct gtm_api_req *req, struct gtm_json *blocked_by,
+                             struct gtm_json *rules, const char *fmt, ...)
+{
+    char detail[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(detail, sizeof(detail), fmt, ap);
+    va_end(ap);
+    problem(req, 409, "blocked", detail, NULL, blocked_by, rules);
 }
 
 void gtm_api_problem_diags(struct gtm_api_req *req, int status, const char *code,
                            const char *detail, const struct gtm_diags *diags)
 {
-    problem(req, status, code, detail, gtm_api_diags(diags));
+    problem(req, status, code, detail, gtm_api_diags(diags), NULL, NULL);
 }
 
 void gtm_api__abandon(struct gtm_api_req *req)

@@ -11,6 +11,7 @@
 #include "gtm/base/rand.h"
 #include "gtm/coord/store_file.h"
 #include "gtm/daemon/intent_source.h"
+#include "gtm/daemon/orders.h"
 #include "gtm/daemon/sdnotify.h"
 
 #include <errno.h>
@@ -120,6 +121,7 @@ static void on_second(void *arg)
         gtm_cluster_second(d->cluster);
     else if (d->phase == GTMD_SERVING)
         gtm_state_balance(d->state, d->health);
+    gtm_orders_tick(d);
     d->queries_at = (d->queries_at + 1) % (GTMD_QPS_SECONDS + 1);
     d->queries[d->queries_at] =
         counters.n[DNS_CNT_UDP] + counters.n[DNS_CNT_TCP] + counters.n[DNS_CNT_TLS];

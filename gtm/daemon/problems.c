@@ -151,12 +151,25 @@ static void check_overrides(struct gtm_problem_list *c, const struct gtm_facts *
         char until[GTM_TIME_TEXT_BYTES + 8] = "without an end", time[GTM_TIME_TEXT_BYTES];
         if (override->until_ms)
             snprintf(until, sizeof(until), "until %s", gtm_time_format(override->until_ms, time));
+        char word[GTM_OVERRIDE_WORD_BYTES];
+        const struct policy_shift *shift = &override->shift;
+        bool held = override->kind == GTM_ORDER_SHIFT && shift->held;
+        gtm_override_word(override, word);
         gtm_problem__add(c,
-                         &(struct gtm_problem){GTM_PROBLEM_NOTE, "OverrideActive", key,
-                                               "set it to auto when it has served",
-                                               override->since_ms},
-                         "%s by %s, %s%s%s", gtm_admin_word(override->admin), override->owner,
-                         until, override->reason[0] ? ": " : "", override->reason);
+                         &(struct gtm_problem){
+                             held || override->rules[0] ? GTM_PROBLEM_WARNING : GTM_PROBLEM_NOTE,
+                             held                                ? "ShiftHeld"
+                             : override->kind == GTM_ORDER_PAUSE ? "AutomationPaused"
+                             : override->rules[0]                ? "RuleOverridden"
+                                                                 : "OverrideActive",
+                             key,
+                             held ? "gtmctl traffic resume, or undo"
+                                  : "withdraw it when it has served: gtmctl override clear",
+                             override->since_ms},
+                         "%s by %s, %s%s%s%s%s%s%s", word, override->owner, until,
+                         override->reason[0] ? ": " : "", override->reason,
+                         override->rules[0] ? "; it may break " : "", override->rules,
+                         held ? "; held: " : "", held ? override->shift_why : "");
     }
 }
 

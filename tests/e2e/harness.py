@@ -312,6 +312,10 @@ text IN TXT "hello; world" second
 """
 
 
+# A rule that refuses nothing, instead of those that hold by default: for tests that break everything by order.
+NO_RULES = "rules: [{name: none, kind: answers_left, min: 0}]\n"
+
+
 def cluster(all_down="fail_open", extra="", monitor="", addresses=None, regions=("us-east", "eu-west", "ap-south")):
     """cluster.yaml for regions of which the first three have a known place."""
     places = {"us-east": "[38.9, -77.0]", "eu-west": "[53.3, -6.3]", "ap-south": "[1.35, 103.8]"}
@@ -331,7 +335,7 @@ def cluster(all_down="fail_open", extra="", monitor="", addresses=None, regions=
               "zones:", "  - name: example.com", "    file: example.com.zone", "    names:",
               "      - {name: www, types: [A, AAAA], policy: near}",
               "      - {name: first, types: [A], policy: first, ttl: 5s}"]
-    return "\n".join(lines) + "\n" + extra
+    return "\n".join(lines) + "\n" + extra + ("" if "rules:" in extra else NO_RULES)
 
 
 def health_of(node):

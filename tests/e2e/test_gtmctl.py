@@ -111,7 +111,8 @@ def test_every_command_of_the_table_is_tried(ctl):
     told = {re.match(r"  (\S+(?: [a-z]+)?)", line).group(1) for line in ctl("help").out.splitlines()[2:]
             if re.match(r"  [a-z]", line)}
     folder = pathlib.Path(__file__).parent
-    text = "".join(p.read_text() for p in [*folder.glob("test_gtmctl*.py"), folder / "test_operate.py"])
+    text = "".join(p.read_text() for p in [*folder.glob("test_gtmctl*.py"), *(folder / f"test_{n}.py" for n in
+                                                                                 ("operate", "rules", "traffic"))])
     tried = {c for c in told if re.search(rf'"{c}\b', text) or re.search('"' + '",\\s*"'.join(c.split()) + '"', text)}
     assert len(told) > 35
     assert told - tried == set()

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from harness import ZONE, gtmd, wait_for
+from harness import NO_RULES, ZONE, gtmd, wait_for
 
 ENDPOINTS = {f"192.0.2.{i + 1}": (f"w{i}", region) for i, region in
              enumerate(["us-east", "us-east", "eu-west", "eu-west", "ap-south"])}
@@ -35,7 +35,7 @@ zones:
       - {name: stick, types: [A], policy: stick}
       - {name: fast, types: [A], policy: fast}
       - {name: routed, types: [A], policy: routed}
-"""
+""" + NO_RULES
 TIMES = """\
 # network      region   ms
 10.0.0.0/8     eu-west  20

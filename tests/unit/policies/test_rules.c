@@ -50,7 +50,8 @@ static struct world world(unsigned regions)
         w.in->pools[0].endpoints[r].capacity_requests_per_s = -1;
         w.demand[r] = -1;
     }
-    build_policy(w.in, "near", GTM_STEER_NEAREST, 0);
+    build_name(w.in, build_zone(w.in, "example.com", "z"), "www", 3,
+               (int)build_policy(w.in, "near", GTM_STEER_NEAREST, 0));
     w.before = gtm_states_new(w.in);
     w.after = gtm_states_new(w.in);
     w.order = (struct policy_order){.region = POLICY_NO_REGION,
@@ -109,6 +110,16 @@ static void an_answer_keeps_an_endpoint(void **state)
     /* what was empty before stays so: nothing is refused for that */
     gtm_states_set_health(w.before, 0, 0, GTM_FAMILY_V4, GTM_HEALTH_DOWN, NULL);
     assert_string_equal(judged(&w, "never-empty"), "ok: no answer loses an endpoint that serves");
+    end(&w);
+}
+
+/* A policy that no name has answers nobody. */
+static void only_answers_count(void **state)
+{
+    struct world w = world(1);
+    w.in->zones[0].names[0].has_policy = false;
+    drain(&w, 0);
+    assert_memory_equal(judged(&w, "never-empty"), "ok", 2);
     end(&w);
 }
 
@@ -304,7 +315,9 @@ static struct gtm_intent *random_intent(void)
                            has & 2 ? "2001:db8::1" : NULL, below(4) * 100);
         }
     }
+    unsigned zone = build_zone(in, "example.com", "z");
     for (unsigned i = 0; i < POLICIES; i++) {
+        build_name(in, zone, "n", 3, (int)i);
         enum gtm_steer steer = (enum gtm_steer)below(GTM_STEER_COUNT);
         bool split = steer == GTM_STEER_WEIGHTED && below(3);
         unsigned p = build_policy(in, "p", steer, split ? -1 : (int)below(POOLS));
@@ -459,6 +472,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_keeps_an_endpoint),
+        cmocka_unit_test(only_answers_count),
         cmocka_unit_test(each_family_counts_for_itself),
         cmocka_unit_test(one_region_at_a_time),
         cmocka_unit_test(room_is_measured_where_loads_are_known),
