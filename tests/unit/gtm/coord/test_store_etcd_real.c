@@ -261,6 +261,18 @@ static struct outcome restore(struct node *node, const char *path)
     return o;
 }
 
+static void damaged_files_touch_nothing(const char *path, char *text, size_t len)
+{
+    char bad[160];
+    snprintf(bad, sizeof(bad), "%s.bad", path);
+    text[len / 2] ^= 1;
+    assert_int_equal(gtm_fs_write_atomic(bad, text, len, 0600, NULL), 0);
+    assert_int_equal(restore(&nodes[0], bad).code, GTM_ECORRUPT);
+    assert_int_equal(restore(&nodes[0], "/nowhere/at/all").code, GTM_ENOTFOUND);
+    assert_true(has(&nodes[0], "later/1", "1"));
+    assert_null(value_at(&nodes[0], "store/id"));
+}
+
 static void saved_changed_and_restored(void **state)
 {
     NEED_ETCD();
@@ -303,16 +315,7 @@ static void saved_changed_and_restored(void **state)
     struct gtm_store_change gone = {.kind = GTM_STORE_DELETE, .key = "d/000", .expect = -1};
     assert_int_equal(commit(&nodes[0], &gone, 1).code, 0);
 
-    /* A damaged file touches nothing. */
-    char bad[160];
-    snprintf(bad, sizeof(bad), "%s.bad", path);
-    text[len / 2] ^= 1;
-    assert_int_equal(gtm_fs_write_atomic(bad, text, len, 0600, NULL), 0);
-    o = restore(&nodes[0], bad);
-    assert_int_equal(o.code, GTM_ECORRUPT);
-    assert_int_equal(restore(&nodes[0], "/nowhere/at/all").code, GTM_ENOTFOUND);
-    assert_true(has(&nodes[0], "later/1", "1"));
-    assert_null(value_at(&nodes[0], "store/id"));
+    damaged_files_touch_nothing(path, text, len);
     gtm_free(text);
 
     o = restore(&nodes[0], path);
