@@ -8,7 +8,7 @@
 #include "gtm/base/fs.h"
 #include "gtm/base/log.h"
 #include "gtm/base/mem.h"
-#include "gtm/coord/store.h"
+#include "gtm/coord/store_etcd.h"
 #include "gtm/daemon/daemon.h"
 #include "gtm/daemon/intent_disk.h"
 #include "gtm/daemon/intent_fetch.h"
@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define RETRY_FIRST_MS 1000
+#define NOT_SERVING_MS 50
 #define RETRY_LAST_MS  30000
 
 /* Bringing one revision into force. Lives until the last helper thread is done with it, also when
@@ -229,17 +230,41 @@ static int run_begins(struct gtm_intent_sync *sync, struct gtm_error *err)
     return gtm_error_set(err, GTM_ENOMEM, "out of memory");
 }
 
+/* A copy that was saved some time before the end of the last run can be behind what is in force
+ * already; only a fresh one may have gone back (a restored snapshot). */
+static bool is_behind(const struct gtm_intent_sync *sync, int64_t rev)
+{
+    struct gtm_store_etcd_info info;
+    if (rev >= sync->served_rev || !sync->d->node->has_etcd)
+        return false;
+    gtm_store_etcd_info(sync->d->store, &info);
+    return info.link != GTM_STORE_FRESH;
+}
+
 /* Goes after intent/cur unless it is served already or being worked at. */
 static void look(struct gtm_intent_sync *sync)
 {
     struct gtm_store_entry entry;
     struct gtm_error err = {0};
-    if (!sync->started || sync->run || sync->d->phase != GTMD_SERVING)
+    if (!sync->started || sync->run)
         return;
+    if (sync->d->phase != GTMD_SERVING) { /* starting, or frozen for a successor */
+        gtm_timer_start(sync->retry, NOT_SERVING_MS);
+        return;
+    }
     if (gtm_store_get(sync->d->store, GTM_INTENT_CUR_KEY, &entry) != GTM_OK)
         return; /* nothing was applied yet, or nothing is known yet */
-    int rc = gtm_intent_cur_parse(entry.value, entry.value_len, &sync->wanted_rev,
-                                  sync->wanted_sha256, &err);
+    int64_t rev = 0;
+    char sha256[GTM_SHA256_HEX_BYTES];
+    int rc = gtm_intent_cur_parse(entry.value, entry.value_len, &rev, sha256, &err);
+    if (rc == GTM_OK && is_behind(sync, rev)) {
+        gtm_timer_start(sync->retry, RETRY_FIRST_MS);
+        return;
+    }
+    if (rc == GTM_OK) {
+        sync->wanted_rev = rev;
+        memcpy(sync->wanted_sha256, sha256, sizeof(sha256));
+    }
     if (rc == GTM_OK && sync->wanted_rev == sync->served_rev && !sync->problem[0] &&
         (!sync->served_sha256[0] || strcmp(sync->served_sha256, sync->wanted_sha256) == 0))
         return;

@@ -106,6 +106,17 @@ def test_nothing_to_resume(ctl):
     assert done.code == 6 and "waits for nothing" in done.err
 
 
+def test_a_node_that_stands_alone_has_its_file(ctl, tmp_path):
+    path = tmp_path / "cluster.yaml"
+    path.write_text("regions: [{name: x}]\n")
+    for command in (("apply", "-f", str(path), "--yes"), ("history",), ("export",), ("rollback", "--to", "1", "--yes"),
+                    ("delete", "pool", "www", "--yes")):
+        done = ctl(*command)
+        assert done.code == 1 and "cluster_file" in done.err and "gtmctl reload" in done.err, done.err
+    assert "www" in ctl("get", "pools").out
+    assert ctl("describe", "pool", "www").out.startswith("intent:\n  name: www\n")
+
+
 def test_every_command_of_the_table_is_tried(ctl):
     """A command that is added to the table must come into these files."""
     told = {re.match(r"  (\S+(?: [a-z]+)?)", line).group(1) for line in ctl("help").out.splitlines()[2:]
