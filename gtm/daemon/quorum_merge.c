@@ -218,6 +218,8 @@ static void merge_target(struct gtm_quorum_table *table, size_t pool, size_t tar
     bool down = q.health == GTM_HEALTH_DOWN;
     uint8_t now = (uint8_t)((unsigned)q.health | (down && content ? QUORUM__CONTENT : 0) |
                             (known ? QUORUM__KNOWN : 0) | (unsigned)q.state << QUORUM__STATE);
+    if (!known)
+        now = 0; /* nobody speaks of it */
     table->merged++;
     if (now == before)
         return;
@@ -251,7 +253,8 @@ void quorum__merge_due(struct gtm_quorum_table *table)
         table->pools[pool].is_due = false;
         each_bit(table, pool, table->pools[pool].due, merge_target);
     }
-    gtm_timer_stop(table->timer);
+    if (!table->again)
+        gtm_timer_stop(table->timer);
 }
 
 /* --- results --- */

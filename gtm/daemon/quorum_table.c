@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define VANTAGES_MAX 1000
+#define AGAIN_MS     1000
 
 /* --- what could not be read --- */
 
@@ -252,6 +253,7 @@ static void read_obs(struct gtm_quorum_table *table, const struct gtm_store_entr
     table->objects++;
     if (vantage && entry->value)
         rc = seen_fill(table, (size_t)pool, &obs, &now);
+    table->again = table->again || rc == GTM_ENOMEM;
     if (rc)
         note_bad(table, entry->key, err.text[0] ? err.text : gtm_err_text(rc));
     else
@@ -290,25 +292,30 @@ static void on_node(void *arg, const struct gtm_store_entry *entry)
         read_node(table, entry);
 }
 
+/* What there is no memory for is read again in a second. */
+static void reread(struct gtm_quorum_table *table)
+{
+    table->quiet = true;
+    table->again = false;
+    if (gtm_store_list(table->opts.store, "node/", visit_node, table) ||
+        gtm_store_list(table->opts.store, "obs/", visit_obs, table))
+        table->again = true;
+    table->quiet = false;
+    if (table->again)
+        gtm_timer_start(table->timer, AGAIN_MS);
+}
+
 static void on_timer(void *arg)
 {
     struct gtm_quorum_table *table = arg;
+    if (table->again)
+        reread(table);
     quorum__merge_due(table);
     if (table->changed_count > 0 && table->opts.on_change)
         table->opts.on_change(table->opts.ctx);
 }
 
 /* --- intents --- */
-
-static int reread(struct gtm_quorum_table *table)
-{
-    table->quiet = true;
-    int rc = gtm_store_list(table->opts.store, "node/", visit_node, table);
-    if (!rc)
-        rc = gtm_store_list(table->opts.store, "obs/", visit_obs, table);
-    table->quiet = false;
-    return rc;
-}
 
 int gtm_quorum_table_intent(struct gtm_quorum_table *table, const struct gtm_intent *intent)
 {
@@ -346,9 +353,9 @@ int gtm_quorum_table_intent(struct gtm_quorum_table *table, const struct gtm_int
     table->intent = gtm_intent_ref(intent);
     for (size_t v = 0; v < table->vantages_count; v++)
         table->vantages[v]->region = region_of(intent, table->vantages[v]->region_name);
-    rc = reread(table);
+    reread(table);
     quorum__mark_all(table);
-    return rc;
+    return 0;
 }
 
 /* --- life --- */

@@ -66,6 +66,7 @@ struct gtm_quorum_table {
     size_t votes_cap;
     struct gtm_store_watch *watch_obs, *watch_node;
     struct gtm_timer *timer;
+    bool again; /* not everything could be read */
     bool quiet; /* all is read again: nobody is told of single observations */
     uint64_t objects, merged;
 };
