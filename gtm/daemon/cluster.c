@@ -74,6 +74,8 @@ static void on_look(void *arg)
         enter(c, &role);
     else
         c->why = role.why;
+    if (c->mode == POLICY_ROLE_ISOLATED)
+        gtm_cluster__isolation(c); /* what of its own is up may differ by now */
     uint64_t wait_ms = LOOK_MS;
     if (role.look_again_ms > input.now_ms && role.look_again_ms - input.now_ms < wait_ms)
         wait_ms = role.look_again_ms - input.now_ms;

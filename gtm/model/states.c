@@ -62,12 +62,18 @@ static struct gtm_states *alloc_states(const struct gtm_intent *intent)
     s->pool_admin = gtm_calloc(intent->pools_count, 1);
     s->region_admin = gtm_calloc(intent->regions_count, 1);
     s->sheds = gtm_calloc(intent->pools_count, sizeof(*s->sheds));
+    s->counts = gtm_calloc(intent->pools_count, sizeof(*s->counts));
     s->balances = intent->policies_count;
     s->balance = gtm_calloc(s->balances, sizeof(*s->balance));
-    if (!s->first || !s->cells || !s->pool_admin || !s->region_admin || !s->sheds || !s->balance) {
+    if (!s->first || !s->cells || !s->pool_admin || !s->region_admin || !s->sheds || !s->counts ||
+        !s->balance) {
         gtm_states_free(s);
         return NULL;
     }
+    for (size_t p = 0; p < intent->pools_count; p++)
+        for (size_t e = 0; e < intent->pools[p].endpoints_count; e++)
+            s->counts[p].has_host |=
+                !intent->pools[p].endpoints[e].has_v4 && !intent->pools[p].endpoints[e].has_v6;
     return s;
 }
 
@@ -92,6 +98,7 @@ struct gtm_states *gtm_states_clone(const struct gtm_states *states)
     memcpy(s->pool_admin, states->pool_admin, intent->pools_count);
     memcpy(s->region_admin, states->region_admin, intent->regions_count);
     memcpy(s->sheds, states->sheds, intent->pools_count * sizeof(*s->sheds));
+    memcpy(s->counts, states->counts, intent->pools_count * sizeof(*s->counts));
     for (size_t p = 0; p < states->balances; p++) {
         const uint32_t *weights = states->balance[p];
         if (!weights)
@@ -114,6 +121,7 @@ void gtm_states_free(struct gtm_states *states)
     gtm_free(states->pool_admin);
     gtm_free(states->region_admin);
     gtm_free(states->sheds);
+    gtm_free(states->counts);
     for (size_t p = 0; states->balance && p < states->balances; p++)
         gtm_free(states->balance[p]);
     gtm_free(states->balance);
@@ -263,12 +271,38 @@ static void mark_good(struct gtm_states *states, size_t pool, enum gtm_family fa
     }
 }
 
+/* Anything of the pool may serve or not now. */
 static void touch(struct gtm_states *states, size_t pool, struct gtm_touched *touched)
 {
+    struct pool_count *counts = &states->counts[pool];
     for (unsigned f = 0; f < GOODS; f++)
         mark_good(states, pool, f);
+    for (unsigned f = 0; f < GTM_FAMILY_COUNT; f++) {
+        counts->serving[f] = 0;
+        for (size_t e = 0; e < states->intent->pools[pool].endpoints_count; e++)
+            counts->serving[f] += gtm_states_serves(states, pool, e, f);
+    }
+    counts->exact = true;
     if (touched)
         gtm_touched_add(touched, pool);
+}
+
+/* One endpoint serves or does not, in one family: marks as mark_good would make them, without the
+ * walk. */
+static void move_good(struct gtm_states *states, size_t pool, size_t endpoint, unsigned family,
+                      bool serves)
+{
+    struct pool_count *counts = &states->counts[pool];
+    struct cell *cells = &states->cells[states->first[pool]];
+    uint8_t bit = (uint8_t)(1u << family);
+    counts->serving[family] += serves ? 1u : UINT32_MAX;
+    if (serves && counts->serving[family] == 1)
+        for (size_t e = 0; e < states->intent->pools[pool].endpoints_count; e++)
+            cells[e].good &= (uint8_t)~bit;
+    if (serves)
+        cells[endpoint].good |= bit;
+    else if (counts->serving[family] > 0)
+        cells[endpoint].good &= (uint8_t)~bit;
 }
 
 /* What answers see of an endpoint. */
@@ -288,8 +322,19 @@ static void touch_if(struct gtm_states *states, size_t pool, size_t endpoint,
                      enum gtm_family family, struct effect was, struct gtm_touched *touched)
 {
     struct effect now = effect_of(states, pool, endpoint, family);
-    if (now.serves != was.serves || (now.serves && now.weight != was.weight))
+    if (now.serves == was.serves && (!now.serves || now.weight == was.weight))
+        return;
+    const struct pool_count *counts = &states->counts[pool];
+    if (!counts->exact) {
         touch(states, pool, touched);
+        return;
+    }
+    if (now.serves != was.serves && family < GTM_FAMILY_COUNT)
+        move_good(states, pool, endpoint, family, now.serves);
+    if (counts->has_host)
+        mark_good(states, pool, GTM_FAMILY_ANY);
+    if (touched)
+        gtm_touched_add(touched, pool);
 }
 
 bool gtm_states_set_health(struct gtm_states *states, size_t pool, size_t endpoint,
@@ -358,6 +403,7 @@ void gtm_states_set_last_good(struct gtm_states *states, size_t pool, size_t end
     if (!c || family > GTM_FAMILY_ANY)
         return;
     c->good = (uint8_t)((c->good & ~(1u << family)) | (good ? 1u << family : 0));
+    states->counts[pool].exact = false;
 }
 
 bool gtm_states_set_share(struct gtm_states *states, size_t pool, size_t endpoint,

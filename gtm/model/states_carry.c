@@ -95,6 +95,8 @@ static void carry_balance(struct gtm_states *to, size_t policy, const struct gtm
 void gtm_states_carry(struct gtm_states *states, const struct gtm_states *from)
 {
     const struct gtm_intent *now = states->intent, *was = from->intent;
+    for (size_t p = 0; p < now->pools_count; p++)
+        states->counts[p].exact = false;
     for (size_t r = 0; r < was->regions_count; r++) {
         int at = gtm_intent_region(now, was->regions[r].name);
         if (at >= 0)

@@ -17,14 +17,22 @@ struct cell {
     uint16_t shed; /* of its region, at the pool's first endpoint there */
 };
 
+/* What spares a walk over a pool when one of its endpoints changes. */
+struct pool_count {
+    uint32_t serving[GTM_FAMILY_COUNT];
+    bool exact;    /* serving is so, and last-good marks follow it */
+    bool has_host; /* an endpoint with nothing but a host */
+};
+
 struct gtm_states {
     struct gtm_intent *intent;
     uint32_t *first; /* pools_count + 1 positions in cells */
     struct cell *cells;
     uint8_t *pool_admin, *region_admin;
-    uint16_t *sheds;    /* by pool: regions with a shed */
-    uint32_t **balance; /* by policy, NULL = the configured weights */
-    size_t balances;    /* policies */
+    struct pool_count *counts; /* by pool */
+    uint16_t *sheds;           /* by pool: regions with a shed */
+    uint32_t **balance;        /* by policy, NULL = the configured weights */
+    size_t balances;           /* policies */
 };
 
 /* NULL when there is no such endpoint. */

@@ -356,6 +356,53 @@ static void a_reload_keeps_shares_sheds_and_balance(void **state)
     build_free(in);
 }
 
+/* Marks are moved one by one; here they are worked out again from their definition after each of
+ * many random changes. */
+static void marks_are_those_of_a_walk(void **state)
+{
+    struct fixture *f = *state;
+    const struct gtm_intent *in = gtm_states_intent(f->states);
+    static bool marks[8][16][GTM_FAMILY_COUNT];
+    uint32_t seed = 7;
+    for (size_t p = 0; p < in->pools_count; p++)
+        for (size_t e = 0; e < in->pools[p].endpoints_count; e++)
+            for (unsigned fam = 0; fam < GTM_FAMILY_COUNT; fam++)
+                marks[p][e][fam] = true;
+    for (unsigned step = 0; step < 20000; step++) {
+        seed = seed * 1664525u + 1013904223u;
+        size_t p = (seed >> 8) % in->pools_count;
+        size_t e = (seed >> 12) % in->pools[p].endpoints_count;
+        enum gtm_family fam = seed >> 16 & 1;
+        unsigned what = (seed >> 20) % 40;
+        struct gtm_touched touched = {0};
+        assert_int_equal(gtm_touched_init(&touched, in->pools_count), 0);
+        if (what == 0)
+            gtm_states_set_admin(f->states, p, e, (seed >> 26) % GTM_ADMIN_COUNT, &touched);
+        else if (what == 1)
+            gtm_states_set_pool_admin(f->states, p, (seed >> 26) % 2, &touched);
+        else if (what < 20)
+            gtm_states_set_share(f->states, p, e, fam, (seed >> 26) % 2 * 1000, &touched);
+        else
+            gtm_states_set_health(f->states, p, e, fam,
+                                  seed >> 26 & 1 ? GTM_HEALTH_UP : GTM_HEALTH_DOWN, &touched);
+        for (p = 0; p < in->pools_count && touched.count; p++) {
+            for (unsigned g = 0; g < GTM_FAMILY_COUNT; g++) {
+                bool any = false;
+                for (e = 0; e < in->pools[p].endpoints_count; e++)
+                    any = any || gtm_states_serves(f->states, p, e, g);
+                for (e = 0; e < in->pools[p].endpoints_count; e++) {
+                    if (any && touched.bits[0] >> p & 1)
+                        marks[p][e][g] = gtm_states_serves(f->states, p, e, g);
+                    assert_int_equal(gtm_states_last_good(f->states, p, e, g),
+                                     marks[p][e][g] &&
+                                         gtm_endpoint_has(&in->pools[p].endpoints[e], g));
+                }
+            }
+        }
+        gtm_touched_fini(&touched);
+    }
+}
+
 static void no_memory_is_an_answer(void **state)
 {
     struct fixture *f = *state;
@@ -371,7 +418,7 @@ static void no_memory_is_an_answer(void **state)
             gtm_touched_fini(&touched);
         gtm_states_free(clone);
     }
-    assert_int_equal(failed, 9); /* seven arrays of the clone, two of touched */
+    assert_int_equal(failed, 10); /* eight arrays of the clone, two of touched */
 }
 
 int main(void)
@@ -392,6 +439,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(sheds_stand_by_region, setup, teardown),
         cmocka_unit_test_setup_teardown(balanced_weights_replace_the_configured, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reload_keeps_shares_sheds_and_balance, setup, teardown),
+        cmocka_unit_test_setup_teardown(marks_are_those_of_a_walk, setup, teardown),
         cmocka_unit_test_setup_teardown(no_memory_is_an_answer, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
