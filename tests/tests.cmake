@@ -3,7 +3,8 @@
 # Every test of the tree, found by its place: a new file needs no line here.
 #   tests/unit/**/test_*.c    one program each, linked with the libraries of its layer and all below it
 #   tests/fuzz/fuzz_*.c       replay_<x> under ctest with every compiler; fuzz/<x> with GTM_FUZZ
-#   tests/lint/*              labels: unit, fuzz, lint, e2e, bench-check
+#   tests/sim/*.c             one program: a cluster in virtual time; ctest runs some seeds and every mutant
+#   tests/lint/*              labels: unit, fuzz, sim, lint, e2e, bench-check
 #   tests/e2e/test_*.py       run by the system's Python against ${CMAKE_BINARY_DIR}/bin
 #   tests/bench/check_*       what must not vary (allocations, instructions), never a timing
 if(NOT GTM_TESTS)
@@ -118,6 +119,18 @@ foreach(src ${example_srcs})
   target_link_libraries(example_etcdc_${x} PRIVATE gtm_etcdc gtm_base)
   set_target_properties(example_etcdc_${x} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 endforeach()
+
+# --- sim: a cluster in virtual time, some hundreds of seeds; each of its mutants must be caught
+file(GLOB sim_srcs CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/sim/*.c)
+if(sim_srcs)
+  add_executable(gtm_sim ${sim_srcs})
+  target_link_libraries(gtm_sim PRIVATE gtm_policies ${GTM_LIBS_MODEL} m)
+  set_target_properties(gtm_sim PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_test(NAME sim/seeds COMMAND gtm_sim --seeds 300)
+  add_test(NAME sim/mutants COMMAND gtm_sim --mutant all --seeds 200)
+  gtm_test_properties(sim/seeds sim 120)
+  gtm_test_properties(sim/mutants sim 120)
+endif()
 
 # --- lint: each takes the tree as its argument; selftest proves that each can go red
 foreach(check layers sizes banned headers layout)
