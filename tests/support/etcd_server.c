@@ -174,7 +174,11 @@ void etcd_server_wipe(struct etcd_server *s, unsigned i)
 
 void etcd_server_pause(struct etcd_server *s, unsigned i)
 {
+    int status;
     assert_int_equal(kill(s->members[i].pid, SIGSTOP), 0);
+    /* It may answer until all its threads have stopped. */
+    assert_int_equal(waitpid(s->members[i].pid, &status, WUNTRACED), s->members[i].pid);
+    assert_true(WIFSTOPPED(status));
 }
 
 void etcd_server_resume(struct etcd_server *s, unsigned i)
