@@ -427,6 +427,8 @@ static void stop_parts(struct gtmd *d)
     gtm_push_free(d->push);
     gtm_peers_free(d->peers);
     d->peers = NULL;
+    gtm_shared_cookie_free(d->cookie);
+    d->cookie = NULL;
     health_engine_free(d->health);
     gtm_cluster_stop(d->cluster);
     if (d->state) /* a store that was handed over drops it */
@@ -504,6 +506,8 @@ static int start(struct gtmd *d, const char *node_path, bool replace)
         rc = start_health(d);
     if (!rc && d->cluster)
         rc = gtm_cluster_start(d);
+    if (!rc)
+        rc = gtmd__share_cookie(d);
     return rc;
 }
 

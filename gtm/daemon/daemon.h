@@ -26,6 +26,7 @@
 #include "gtm/daemon/reload.h"
 #include "gtm/daemon/secondary.h"
 #include "gtm/daemon/settings.h"
+#include "gtm/daemon/shared_cookie.h"
 #include "gtm/daemon/state.h"
 #include "gtm/model/intent.h"
 #include "gtm/model/node.h"
@@ -74,8 +75,9 @@ struct gtmd {
     struct gtm_push *push;               /* NULL without push.listen or the role */
     struct dns_server *dns;              /* NULL without the role */
     struct gtm_api *api;
-    struct gtm_cluster *cluster; /* NULL: standalone */
-    struct gtm_peers *peers;     /* NULL without api.listen */
+    struct gtm_cluster *cluster;      /* NULL: standalone */
+    struct gtm_shared_cookie *cookie; /* NULL without secret_key, or with a secret of its own */
+    struct gtm_peers *peers;          /* NULL without api.listen */
 
     enum gtmd_phase phase;
     int exit_code;
@@ -96,6 +98,8 @@ int gtmd_run(const char *node_path, bool replace);
 int gtmd_check(const char *node_path);
 
 /* On standard error, while starting; returns exit_code. */
+/* daemon_cookie.c: with secret_key, in a cluster. GTMD_OK or an exit code. */
+int gtmd__share_cookie(struct gtmd *d);
 int gtmd__say(int exit_code, const char *text);
 int gtmd__say_error(int exit_code, const struct gtm_error *err);
 /* Ends the loop; code is the program's exit code. */

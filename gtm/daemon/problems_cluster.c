@@ -135,6 +135,15 @@ void gtm_problem__cluster(struct gtm_problem_list *list, const struct gtmd *d)
                          &(struct gtm_problem){GTM_PROBLEM_CRITICAL, "NodeNameTaken", d->node->name,
                                                "give each node a name of its own in node.yaml", 0},
                          "%s", rival);
+    if (gtm_shared_cookie_problem(d->cookie))
+        gtm_problem__add(list,
+                         &(struct gtm_problem){GTM_PROBLEM_WARNING, "SecretNotUsed",
+                                               GTM_SHARED_COOKIE_KEY,
+                                               "every node needs the same secret_key; to begin "
+                                               "anew, delete the key in etcd",
+                                               0},
+                         "%s; this node makes cookies with a secret of its own",
+                         gtm_shared_cookie_problem(d->cookie));
     if (gtm_cluster_drained(c))
         gtm_problem__add(list,
                          &(struct gtm_problem){GTM_PROBLEM_NOTE, "NodeDrained", d->node->name,

@@ -228,6 +228,30 @@ int gtm_publisher_install(struct gtm_publisher *pub, struct gtm_compiled *compil
     return GTM_OK;
 }
 
+static void set_peers(struct gtm__state *s, const struct gtm_settings *settings)
+{
+    for (size_t z = 0; z < s->compiled->zones_count; z++)
+        s->view_zones[z].peers = settings && z < settings->zones_count ? settings->peers[z] : NULL;
+}
+
+int gtm_publisher_refresh(struct gtm_publisher *pub, struct gtm_error *err)
+{
+    if (!pub->state || !pub->next_settings) {
+        settle_settings(pub, false);
+        return gtm_error_set(err, GTM_ESTATE, "nothing is installed");
+    }
+    set_peers(pub->state, pub->next_settings);
+    struct dns_view *view = view_new(pub->state, pub->next_settings, pub->info.revision + 1, err);
+    if (!view) {
+        set_peers(pub->state, pub->settings);
+        settle_settings(pub, false);
+        return err && err->code ? err->code : GTM_ENOMEM;
+    }
+    settle_settings(pub, true);
+    take_view(pub, view);
+    return GTM_OK;
+}
+
 int gtm_publisher_flip(struct gtm_publisher *pub, const struct gtm_states *states,
                        const struct gtm_touched *touched, struct gtm_error *err)
 {

@@ -111,6 +111,10 @@ int gtm_publisher_flip(struct gtm_publisher *pub, const struct gtm_states *state
 struct gtm_settings;
 void gtm_publisher_settings(struct gtm_publisher *pub, struct gtm_settings *settings);
 
+/* Publishes once more with staged settings that differ in what does not depend on the intent; on
+ * failure (GTM_ESTATE before the first install) those in force stay. */
+int gtm_publisher_refresh(struct gtm_publisher *pub, struct gtm_error *err) GTM_MUST_CHECK;
+
 /* A zone file changed and nothing else: switches to what gtm_compile_zones made of the compiled
  * intent in force, keeping all steering tables. GTM_ESTATE when it was made of another one; on
  * failure everything stays as it was. */

@@ -9,6 +9,7 @@
 #include "gtm/base/rand.h"
 #include "gtm/base/tls.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #define SECRET_FILE_MAX 4096
@@ -17,6 +18,11 @@
  * invalidates none. Made once, on the first load. */
 static uint8_t process_secret[16];
 static int process_secret_made;
+
+/* Those that the nodes share; few and rare, so a lock. */
+static pthread_mutex_t shared_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint8_t shared_keys[DNS_COOKIE_KEYS_MAX][16];
+static unsigned shared_count;
 
 struct loading {
     const struct gtm_node *node;
@@ -120,6 +126,41 @@ static void parse_secrets(struct loading *l, const char *text, const char *file)
         gtm_diags_add(l->diags, GTM_SEV_ERROR, file, 0, 0, "no cookie secret in the file");
 }
 
+void gtm_settings_share_cookies(const uint8_t keys[][16], unsigned count)
+{
+    pthread_mutex_lock(&shared_lock);
+    shared_count = count < DNS_COOKIE_KEYS_MAX ? count : DNS_COOKIE_KEYS_MAX;
+    explicit_bzero(shared_keys, sizeof(shared_keys));
+    if (shared_count)
+        memcpy(shared_keys, keys, shared_count * sizeof(shared_keys[0]));
+    pthread_mutex_unlock(&shared_lock);
+}
+
+static bool take_shared(struct loading *l)
+{
+    pthread_mutex_lock(&shared_lock);
+    memcpy(l->spec.cookie_keys, shared_keys, sizeof(shared_keys));
+    l->spec.cookie_keys_count = shared_count;
+    pthread_mutex_unlock(&shared_lock);
+    return l->spec.cookie_keys_count > 0;
+}
+
+static void make_cookies(struct loading *l)
+{
+    if (take_shared(l))
+        return;
+    if (!__atomic_load_n(&process_secret_made, __ATOMIC_ACQUIRE)) {
+        if (gtm_rand_secure(process_secret, sizeof(process_secret)) != GTM_OK) {
+            gtm_diags_add(l->diags, GTM_SEV_ERROR, l->node->path, 0, 0,
+                          "no random secret for cookies");
+            return;
+        }
+        __atomic_store_n(&process_secret_made, 1, __ATOMIC_RELEASE);
+    }
+    memcpy(l->spec.cookie_keys[0], process_secret, sizeof(process_secret));
+    l->spec.cookie_keys_count = 1;
+}
+
 static void read_cookies(struct loading *l)
 {
     const struct gtm_node_dns *dns = &l->node->dns;
@@ -130,16 +171,7 @@ static void read_cookies(struct loading *l)
     if (!dns->cookies)
         return;
     if (!dns->cookie_secret) {
-        if (!__atomic_load_n(&process_secret_made, __ATOMIC_ACQUIRE)) {
-            if (gtm_rand_secure(process_secret, sizeof(process_secret)) != GTM_OK) {
-                gtm_diags_add(l->diags, GTM_SEV_ERROR, l->node->path, 0, 0,
-                              "no random secret for cookies");
-                return;
-            }
-            __atomic_store_n(&process_secret_made, 1, __ATOMIC_RELEASE);
-        }
-        memcpy(l->spec.cookie_keys[0], process_secret, sizeof(process_secret));
-        l->spec.cookie_keys_count = 1;
+        make_cookies(l);
         return;
     }
     if (gtm_fs_read(dns->cookie_secret, SECRET_FILE_MAX, &text, &len, &err) != GTM_OK)

@@ -30,6 +30,10 @@ struct gtm_settings {
  * diags has all findings. One reference. Blocks for the disk: worker threads, or the start. */
 struct gtm_settings *gtm_settings_load(const struct gtm_node *node, const struct gtm_intent *intent,
                                        struct gtm_diags *diags);
+/* The secrets that the nodes share (shared_cookie.h), for settings that are made from here on: used
+ * where the node file names none of its own. The first makes cookies; count 0: random ones again.
+ * Any thread. */
+void gtm_settings_share_cookies(const uint8_t keys[][16], unsigned count);
 /* Atomic counting, any thread. */
 struct gtm_settings *gtm_settings_ref(struct gtm_settings *settings);
 void gtm_settings_unref(struct gtm_settings *settings); /* NULL is fine */
