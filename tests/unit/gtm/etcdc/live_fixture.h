@@ -78,7 +78,7 @@ struct live_result {
     bool done;
     int code;
     bool succeeded;
-    int64_t revision, lease, ttl_s, count, create_revision;
+    int64_t revision, lease, ttl_s, count, create_revision, mod_revision;
     char value[64]; /* of the first key */
 };
 
@@ -99,6 +99,7 @@ static inline void live_done(void *arg, const struct etcdc_answer *answer)
             size_t n = kv->value.n < sizeof(r->value) - 1 ? kv->value.n : sizeof(r->value) - 1;
             memcpy(r->value, kv->value.p, n);
             r->create_revision = kv->create_revision;
+            r->mod_revision = kv->mod_revision;
         }
     }
 }
