@@ -341,9 +341,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bench_quorum POOLS ENDPOINTS VANTAGES\n");
         return 2;
     }
-    world.pools = (unsigned)atoi(argv[1]);
-    world.endpoints = (unsigned)atoi(argv[2]);
-    world.vantages = (unsigned)atoi(argv[3]);
+    world.pools = (unsigned)strtoul(argv[1], NULL, 10);
+    world.endpoints = (unsigned)strtoul(argv[2], NULL, 10);
+    world.vantages = (unsigned)strtoul(argv[3], NULL, 10);
     gtm_log_set_sink(quiet, NULL);
     memory.store.ops = &ops;
     memory.map = gtm_map_new();
