@@ -9,6 +9,7 @@
 #include "gtm/daemon/api_handlers.h"
 #include "gtm/daemon/api_objects.h"
 #include "gtm/daemon/daemon.h"
+#include "gtm/daemon/intent_sync.h"
 #include "gtm/daemon/problems.h"
 
 #include <dirent.h>
@@ -422,6 +423,7 @@ void gtm_api_get_metrics(struct gtm_api_req *req)
     add_node(&job->m, d);
     if (d->cluster)
         gtm_cluster_metrics(d->cluster, &job->m);
+    gtm_intent_sync_metrics(d->intent_sync, &job->m);
     add_geo(&job->m, d);
     add_dns(&job->m, d);
     one(&job->m, "gtm_endpoint_transitions_total", "counter",
