@@ -29,6 +29,7 @@ enum ctl_option {
     CTL_OPT_BEAT = 131072,   /* what a heartbeat says */
     CTL_OPT_RULE = 1 << 18,  /* rules that may be broken */
     CTL_OPT_STEPS = 1 << 19, /* how users are moved away */
+    CTL_OPT_BATCH = 1 << 20,
     CTL_OPT_MASS = 1 << 24,
     CTL_OPT_TO = 1 << 25,
     CTL_OPT_REV = 1 << 26,
@@ -85,6 +86,14 @@ int ctl_pool_order(struct ctl *ctl);
 int ctl_region_list(struct ctl *ctl);
 int ctl_region_show(struct ctl *ctl);
 int ctl_region_order(struct ctl *ctl); /* drain, undrain */
+int ctl_node_list(struct ctl *ctl);
+int ctl_node_drain(struct ctl *ctl);
+int ctl_node_undrain(struct ctl *ctl);
+int ctl_leader_show(struct ctl *ctl);
+int ctl_leader_resign(struct ctl *ctl);
+int ctl_audit_list(struct ctl *ctl);
+int ctl_audit_verify(struct ctl *ctl);
+int ctl_snapshot(struct ctl *ctl); /* save, restore, adopt */
 int ctl_traffic_show(struct ctl *ctl);
 int ctl_traffic_order(struct ctl *ctl); /* shift, hold, resume, undo */
 int ctl_override_list(struct ctl *ctl);

@@ -58,7 +58,7 @@ struct ctl {
     bool yes, dry_run, wait, verbose, exit_code, follow, up, down, clear;
     const char *reason, *client_address, *file, *origin, *pool, *name, *text, *load, *connections;
     const char *rules, *steps, *from;
-    uint64_t pause_ms;
+    uint64_t pause_ms, batch;
     uint64_t timeout_ms, watch_ms, for_ms, over_ms,
         limit; /* 0: watch once, no end, no limit given */
 };

@@ -100,6 +100,7 @@ static const struct option options[] = {
      0,
      0},
     {{"--from", "REGION", "the region that users leave", 0, CTL_OPT_STEPS}, TEXT, AT(from), 0, 0},
+    {{"--batch", "N", "so many at a time (default 1)", 0, CTL_OPT_BATCH}, COUNT, AT(batch), 1, 8},
     {{"--pause", "TIME", "between two steps (default 30s)", 0, CTL_OPT_STEPS},
      TIME,
      AT(pause_ms),

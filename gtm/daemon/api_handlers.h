@@ -37,6 +37,14 @@ void gtm_api_post_endpoint_resume(struct gtm_api_req *req);
 void gtm_api_get_regions(struct gtm_api_req *req);
 void gtm_api_get_region(struct gtm_api_req *req);
 void gtm_api_put_region_admin(struct gtm_api_req *req);
+/* api_cluster.c */
+void gtm_api_get_nodes(struct gtm_api_req *req);
+void gtm_api_put_node_admin(struct gtm_api_req *req);
+void gtm_api_get_leader(struct gtm_api_req *req);
+void gtm_api_post_leader_resign(struct gtm_api_req *req);
+void gtm_api_get_audit(struct gtm_api_req *req);
+void gtm_api_get_audit_verify(struct gtm_api_req *req);
+void gtm_api_post_snapshot(struct gtm_api_req *req);
 /* api_traffic.c */
 void gtm_api_get_traffic(struct gtm_api_req *req);
 void gtm_api_put_traffic(struct gtm_api_req *req);

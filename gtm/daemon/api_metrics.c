@@ -450,6 +450,15 @@ void gtm_api_get_livez(struct gtm_api_req *req)
 
 void gtm_api_get_readyz(struct gtm_api_req *req)
 {
-    bool ready = gtm_api_daemon(req)->phase == GTMD_SERVING;
-    gtm_api_text(req, ready ? 200 : 503, "text/plain", gtm_strdup(ready ? "ok\n" : "starting\n"));
+    const struct gtmd *d = gtm_api_daemon(req);
+    const struct gtm_facts *facts = gtm_state_facts(d->state);
+    char key[GTM_OVERRIDE_KEY_BYTES];
+    /* It answers on: whoever sends users here is told to go elsewhere. */
+    bool drained = facts && gtm_override_key_of("node", d->node->name, key) &&
+                   gtm_overrides_get(&facts->overrides, key);
+    bool ready = d->phase == GTMD_SERVING && !drained;
+    gtm_api_text(req, ready ? 200 : 503, "text/plain",
+                 gtm_strdup(ready     ? "ok\n"
+                            : drained ? "drained\n"
+                                      : "starting\n"));
 }

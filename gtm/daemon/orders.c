@@ -319,7 +319,8 @@ int gtm_orders_commit(struct gtmd *d, const struct gtm_order *order,
                       const struct gtm_order_plan *plan, gtm_state_done_fn done, void *arg)
 {
     int64_t now = gtm_wall_ms(d->clock);
-    struct gtm_store_change more[2];
+    struct gtm_store_change more[3];
+    struct gtm_leader *leader = d->cluster ? gtm_cluster_leader(d->cluster) : NULL;
     char text[STAMP_BYTES], key[COOL_KEY_BYTES], broken[GTM_ORDER_RULES_BYTES];
     char why[GTM_OVERRIDE_REASON_BYTES + GTM_ORDER_RULES_BYTES + 32];
     size_t count = 0;
@@ -329,6 +330,8 @@ int gtm_orders_commit(struct gtmd *d, const struct gtm_order *order,
             stamp(cool_key(d->intent->regions[region].name, key), text, now, GTM_STORE_ANY);
     if (d->node->has_etcd)
         more[count++] = stamp(HEAD_KEY, text, now, plan->head);
+    if (order->guarded && leader && gtm_leader_guard(leader, &more[count++]))
+        return GTM_ESTATE; /* another node leads, and does it */
     gtm_order_plan_names(plan, POLICY_RULE_OVERRIDDEN, broken);
     snprintf(why, sizeof(why), "%s%s%s%s", order->put.reason,
              broken[0] ? " [rules overridden: " : "", broken, broken[0] ? "]" : "");

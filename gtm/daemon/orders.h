@@ -25,6 +25,7 @@ struct gtm_order {
     bool clear;                      /* withdraw what is there; of `put` only owner and reason */
     struct gtm_override put;         /* put.rules: the rules that may be broken */
     const char *role;                /* of who orders: static text */
+    bool guarded; /* the leader's own: not committed unless this node still leads */
 };
 
 struct gtm_order_plan {

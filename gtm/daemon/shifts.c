@@ -11,10 +11,14 @@
 
 #define ORDERS_A_TICK 32
 
+#define NEED_MS 1000 /* to make a commit in */
+
 /* May this node take steps? */
 static bool decides(const struct gtmd *d)
 {
-    return d->phase == GTMD_SERVING && !d->node->has_etcd;
+    struct gtm_leader *leader = d->cluster ? gtm_cluster_leader(d->cluster) : NULL;
+    return d->phase == GTMD_SERVING &&
+           (!d->node->has_etcd || (leader && gtm_leader_valid(leader, NEED_MS)));
 }
 
 unsigned gtm_orders_unwell(const struct gtm_facts *facts, size_t region)
@@ -71,7 +75,7 @@ static void why_hold(const struct gtmd *d, const struct gtm_order *next,
 
 static void step(struct gtmd *d, const char *key, const struct gtm_override *now)
 {
-    struct gtm_order next = {.put = *now, .role = "gtmd"};
+    struct gtm_order next = {.put = *now, .role = "gtmd", .guarded = true};
     struct gtm_order_plan plan;
     struct gtm_error err = {0};
     snprintf(next.key, sizeof(next.key), "%s", key);
@@ -99,7 +103,7 @@ static void step(struct gtmd *d, const char *key, const struct gtm_override *now
 
 static void end(struct gtmd *d, const char *key, const struct gtm_override *now)
 {
-    struct gtm_order gone = {.clear = true, .role = "gtmd"};
+    struct gtm_order gone = {.clear = true, .role = "gtmd", .guarded = true};
     struct gtm_order_plan plan;
     struct gtm_error err = {0};
     gone.put.kind = now->kind;

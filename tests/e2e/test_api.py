@@ -76,7 +76,8 @@ def test_table_and_openapi_agree(world):
     ("/zones", "ZoneList"), ("/zones/example.com", "Zone"), ("/zones/Example.COM.", "Zone"),
     ("/zones/example.com/records", "RecordList"), ("/policies", "PolicyList"), ("/policies/near", "Policy"),
     ("/regions", "RegionList"), ("/regions/eu-west", "Region"), ("/traffic", "TrafficList"),
-    ("/overrides", "OverrideList"), ("/rules", "RuleList"), ("/automation", "Automation"), ("/geo", "Geo"), ("/geo/lookup?address=192.0.2.1", "GeoLookup"),
+    ("/overrides", "OverrideList"), ("/nodes", "NodeList"), ("/audit", "AuditList"), ("/audit/verify", "AuditCheck"),
+     ("/rules", "RuleList"), ("/automation", "Automation"), ("/geo", "Geo"), ("/geo/lookup?address=192.0.2.1", "GeoLookup"),
     ("/explain?name=www.example.com&client=192.0.2.0/24", "Explain"), ("/config", "Config"),
     ("/config/schema", "ConfigSchema"), ("/config/schema?kind=node", "ConfigSchema")])
 def test_every_get_fits_its_schema(world, path, kind):

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Safety rules on a standalone node: what each refuses, why, how to go on, and what an override leaves behind."""
+import http.client
 import json
 
 import pytest
 
 from gtmctl import run
-from harness import ZONE, address, cluster, gtmd, health_of, wait_for, webs
+from harness import METRICS_PORT, ZONE, address, cluster, gtmd, health_of, wait_for, webs
 
 US, EU, AP = (address(11 + i) for i in range(3))
 REGIONS = ("us-east", "eu-west", "ap-south")
@@ -150,3 +151,45 @@ def test_a_region_drains_in_steps_and_the_order_ends(world):
     assert node.get(endpoint).item["effective_admin"] == "drain"
     wait_for(lambda: admin_of(node, "ap-south") == "auto", "the order has ended")
     assert node.get(endpoint).item["serves"]
+
+
+def test_every_order_is_in_the_audit_chain(world):
+    node, _ = world
+    ctl(node, "endpoint", "drain", "www/www-eu-west", "--yes", "--reason", "INC-9")
+    ctl(node, "endpoint", "auto", "www/www-eu-west", "--reason", "done")
+    told = json.loads(ctl(node, "audit", "list", "-o", "json").out)["items"][-2:]
+    assert [(e["verb"], e["subject"], e["why"]) for e in told] == [
+        ("endpoint drain", "endpoint/www/www-eu-west", "INC-9"), ("endpoint auto", "endpoint/www/www-eu-west", "done")]
+    assert {(e["node"], e["role"]) for e in told} == {("test-1", "breakglass")}
+    assert "drain" in told[0]["after"] and "drain" in told[1]["before"]
+    assert json.loads(ctl(node, "audit", "verify", "-o", "json").out)["item"]["sound"]
+
+
+def readyz(node):
+    con = http.client.HTTPConnection(node.address, METRICS_PORT, timeout=10)
+    con.request("GET", "/readyz")
+    status = con.getresponse().status
+    con.close()
+    return status
+
+
+def test_a_drained_node_answers_but_is_not_ready(world):
+    node, _ = world
+    assert readyz(node) == 200
+    assert "test-1" in ctl(node, "node", "list").out
+    # all there is cannot go: the batch is taken back
+    refused = ctl(node, "node", "drain", "test-1", "--batch", "2", "--yes", code=1)
+    assert "no node is left" in refused.err and readyz(node) == 200
+    assert node.put("/nodes/test-1/admin", {"state": "drain"}).status == 200
+    assert readyz(node) == 503 and node.addresses("first.example.com") == [US]
+    ctl(node, "node", "undrain", "test-1")
+    assert readyz(node) == 200
+    ctl(node, "node", "drain", "nobody", "--yes", code=4)
+
+
+def test_what_only_a_cluster_has(world):
+    node, _ = world
+    for args in (["leader", "show"], ["leader", "resign", "--yes"], ["snapshot", "save", "/tmp/x"],
+                 ["snapshot", "restore", "/tmp/x", "--reason", "x", "--yes"],
+                 ["snapshot", "adopt", "--reason", "x", "--yes"]):
+        assert "no etcd" in ctl(node, *args, code=6).err

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * /nodes, /leader, /audit and /snapshots: what a cluster's operators look at and do to its nodes
+ * and its store. See deploy/openapi.yaml.
+ */
+#include "gtm/base/mem.h"
+#include "gtm/coord/audit.h"
+#include "gtm/coord/store_etcd.h"
+#include "gtm/daemon/api_handlers.h"
+#include "gtm/daemon/api_objects.h"
+#include "gtm/daemon/api_orders.h"
+#include "gtm/daemon/daemon.h"
+#include "gtm/daemon/registry.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define AUDIT_LIMIT     100
+#define AUDIT_MAX       1000
+#define RESIGN_PAUSE_MS 5000
+
+/* --- nodes --- */
+
+static const struct gtm_override *node_order(const struct gtmd *d, const char *name)
+{
+    char key[GTM_OVERRIDE_KEY_BYTES];
+    return gtm_override_key_of("node", name, key)
+               ? gtm_overrides_get(&gtm_state_facts(d->state)->overrides, key)
+               : NULL;
+}
+
+struct node_list {
+    const struct gtmd *d;
+    struct gtm_json *items;
+    const char *wanted;
+    bool found;
+};
+
+static void add_node(void *arg, const struct gtm_node_entry *node)
+{
+    struct node_list *list = arg;
+    struct gtm_json *one = gtm_json_append_object(list->items);
+    bool votes = false;
+    const struct gtm_intent *intent = list->d->intent;
+    for (size_t i = 0; i < intent->vantages_count; i++)
+        votes = votes || !strcmp(intent->regions[intent->vantages[i]].name, node->region);
+    gtm_json_add_str(one, "name", node->name);
+    gtm_json_add_str(one, "region", node->region);
+    gtm_json_add_str(one, "state", node->state);
+    gtm_json_add_str(one, "mode", node->mode);
+    gtm_json_add(one, "admin", gtm_api_admin(node_order(list->d, node->name)));
+    gtm_json_add_bool(one, "vantage", votes && node->fit && node->health);
+    gtm_json_add_str(one, "vantage_why", node->why[0] ? node->why : NULL);
+    gtm_json_add_i64(one, "view", node->view);
+    gtm_json_add_i64(one, "intent", node->intent);
+    gtm_json_add_str(one, "build", node->build);
+    gtm_json_add_str(one, "api", node->api[0] ? node->api : NULL);
+    gtm_api_add_time(one, "started", node->started_ms);
+    list->found = list->found || (list->wanted && !strcmp(list->wanted, node->name));
+}
+
+/* A standalone node is all there is. */
+static void each_node(struct node_list *list)
+{
+    const struct gtmd *d = list->d;
+    if (d->node->has_etcd) {
+        gtm_nodes_each(d->store, add_node, list);
+        return;
+    }
+    struct gtm_node_entry self = {.dns = d->dns != NULL,
+                                  .health = d->health != NULL,
+                                  .fit = true,
+                                  .started_ms = d->started_ms,
+                                  .view = (int64_t)gtmd_revision(d)};
+    snprintf(self.name, sizeof(self.name), "%s", d->node->name);
+    snprintf(self.region, sizeof(self.region), "%s", d->node->region);
+    snprintf(self.build, sizeof(self.build), "%s", GTM_VERSION);
+    snprintf(self.mode, sizeof(self.mode), "standalone");
+    snprintf(self.state, sizeof(self.state), "%s",
+             node_order(d, d->node->name) ? "draining" : "serving");
+    add_node(list, &self);
+}
+
+void gtm_api_get_nodes(struct gtm_api_req *req)
+{
+    struct node_list list = {.d = gtm_api_daemon(req), .items = gtm_json_array()};
+    each_node(&list);
+    gtm_api_list(req, "NodeList", list.items);
+}
+
+void gtm_api_put_node_admin(struct gtm_api_req *req)
+{
+    const char *name = gtm_api_path(req, "node");
+    struct node_list list = {.d = gtm_api_daemon(req), .items = gtm_json_array(), .wanted = name};
+    each_node(&list);
+    gtm_json_free(list.items);
+    if (list.found || node_order(list.d, name)) /* an order outlives its node */
+        gtm_api_order_admin(req, "node", name, NULL);
+    else
+        gtm_api_problem(req, 404, "notfound", "there is no node '%.100s'", name);
+}
+
+/* --- leader --- */
+
+/* Refuses on a standalone node: 409 was answered. */
+static bool in_cluster(struct gtm_api_req *req)
+{
+    if (gtm_api_daemon(req)->cluster)
+        return true;
+    gtm_api_problem(req, 409, "standalone", "this node has no etcd: it stands for itself");
+    return false;
+}
+
+static struct gtm_json *leader_json(const struct gtmd *d)
+{
+    struct gtm_leader_info info;
+    struct gtm_json *item = gtm_json_object();
+    gtm_leader_info(d->store, &info);
+    gtm_json_add_str(item, "node", info.node[0] ? info.node : NULL);
+    gtm_json_add_str(item, "region", info.region[0] ? info.region : NULL);
+    gtm_json_add_i64(item, "fence", info.fence);
+    gtm_api_add_time(item, "since", info.since_ms);
+    gtm_json_add_str(item, "this_node", d->node->name);
+    return item;
+}
+
+void gtm_api_get_leader(struct gtm_api_req *req)
+{
+    if (in_cluster(req))
+        gtm_api_item(req, 200, "Leader", leader_json(gtm_api_daemon(req)));
+}
+
+void gtm_api_post_leader_resign(struct gtm_api_req *req)
+{
+    struct gtmd *d = gtm_api_daemon(req);
+    bool dry_run = false;
+    char owner[GTM_OVERRIDE_OWNER_BYTES];
+    if (!in_cluster(req) || !gtm_api_query_dry_run(req, &dry_run) || !gtm_api_if_match(req))
+        return;
+    struct gtm_leader *leader = gtm_cluster_leader(d->cluster);
+    if (!leader || gtm_leader_role(leader) != GTM_LEADER_LEADS) {
+        struct gtm_leader_info info;
+        gtm_leader_info(d->store, &info);
+        gtm_api_problem(req, 409, "conflict", "this node does not lead; %s%s",
+                        info.node[0] ? "ask " : "nobody does", info.node);
+        return;
+    }
+    if (!dry_run) {
+        gtm_api_owner(req, owner);
+        struct gtm_audit_entry entry = {.time_ms = gtm_wall_ms(d->clock),
+                                        .who = owner,
+                                        .role = gtm_api_role_word(gtm_api_role(req)),
+                                        .node = d->node->name,
+                                        .verb = "leader resign",
+                                        .subject = d->node->name};
+        int rc = gtm_audit_commit(d->store, &entry, NULL, 0, NULL, NULL);
+        if (rc) {
+            gtm_api_problem(req, 503, "unavailable", "%s", gtm_err_text(rc));
+            return;
+        }
+        gtm_leader_resign(leader, RESIGN_PAUSE_MS);
+    }
+    gtm_api_item(req, 200, "Leader", leader_json(d));
+}
+
+/* --- audit --- */
+
+static void on_audit(void *arg, const struct gtm_store_fetched *fetched)
+{
+    struct gtm_api_req *req = arg;
+    if (fetched->code) {
+        gtm_api_problem(req, 503, "unavailable", "the audit chain cannot be read: %s",
+                        fetched->err && fetched->err->text[0] ? fetched->err->text
+                                                              : gtm_err_text(fetched->code));
+        return;
+    }
+    struct gtm_json *items = gtm_json_array();
+    for (size_t i = 0; i < fetched->count; i++) {
+        struct gtm_json *one =
+            gtm_json_parse(fetched->entries[i].value, fetched->entries[i].value_len, NULL);
+        one = one ? one : gtm_json_object();
+        gtm_api_add_time(one, "at", gtm_json_i64(one, "time", 0));
+        gtm_json_append(items, one);
+    }
+    gtm_api_list(req, "AuditList", items);
+}
+
+void gtm_api_get_audit(struct gtm_api_req *req)
+{
+    struct gtmd *d = gtm_api_daemon(req);
+    uint64_t after = 0, limit = AUDIT_LIMIT;
+    struct gtm_store_entry head;
+    char from[32];
+    if (!gtm_api_query_u64(req, "after", 0, 0, INT64_MAX / 2, &after) ||
+        !gtm_api_query_u64(req, "limit", AUDIT_LIMIT, 1, AUDIT_MAX, &limit))
+        return;
+    if (!gtm_api_query(req, "after") && !gtm_store_get(d->store, "head/audit", &head)) {
+        struct gtm_json *root = gtm_json_parse(head.value, head.value_len, NULL);
+        uint64_t seq = (uint64_t)gtm_json_i64(root, "seq", 0);
+        after = seq > limit ? seq - limit : 0; /* the newest */
+        gtm_json_free(root);
+    }
+    snprintf(from, sizeof(from), "audit/%012" PRIu64, after + 1);
+    int rc = gtm_store_fetch(d->store, from, "audit/:", (size_t)limit, on_audit, req);
+    if (rc)
+        gtm_api_problem(req, 503, "unavailable", "%s", gtm_err_text(rc));
+}
+
+static void on_verified(void *arg, const struct gtm_audit_report *report)
+{
+    struct gtm_json *item = gtm_json_object();
+    gtm_json_add_bool(item, "sound", report->code == 0);
+    gtm_json_add_i64(item, "first", report->first);
+    gtm_json_add_i64(item, "last", report->last);
+    gtm_json_add_str(item, "error",
+                     report->code == 0                     ? NULL
+                     : report->err && report->err->text[0] ? report->err->text
+                                                           : gtm_err_text(report->code));
+    gtm_api_item(arg, 200, "AuditCheck", item);
+}
+
+void gtm_api_get_audit_verify(struct gtm_api_req *req)
+{
+    int rc = gtm_audit_verify_store(gtm_api_daemon(req)->store, on_verified, req);
+    if (rc)
+        gtm_api_problem(req, 503, "unavailable", "%s", gtm_err_text(rc));
+}
+
+/* --- snapshots --- */
+
+static void on_snapshot(void *arg, const struct gtm_store_result *result)
+{
+    struct gtm_api_req *req = arg;
+    if (result->code) {
+        gtm_api_problem(req, result->code == GTM_ECORRUPT ? 422 : 503,
+                        result->code == GTM_ECORRUPT ? "invalid" : "unavailable", "%s",
+                        result->err && result->err->text[0] ? result->err->text
+                                                            : gtm_err_text(result->code));
+        return;
+    }
+    struct gtm_json *item = gtm_json_object();
+    gtm_json_add_i64(item, "store_revision", result->revision);
+    gtm_api_item(req, 200, "Snapshot", item);
+}
+
+void gtm_api_post_snapshot(struct gtm_api_req *req)
+{
+    struct gtmd *d = gtm_api_daemon(req);
+    const char *verb = gtm_api_path(req, "verb");
+    bool save = !strcmp(verb, "save"), restore = !strcmp(verb, "restore"), dry_run = false;
+    char owner[GTM_OVERRIDE_OWNER_BYTES];
+    if (!in_cluster(req) || !gtm_api_query_dry_run(req, &dry_run) || !gtm_api_if_match(req))
+        return;
+    struct gtm_json *body = gtm_api_body_object(req, "path reason");
+    if (!body)
+        return;
+    const char *path = gtm_json_str(body, "path", ""), *reason = gtm_json_str(body, "reason", "");
+    int rc = GTM_OK;
+    gtm_api_owner(req, owner);
+    if (!save && !restore && strcmp(verb, "adopt") != 0)
+        gtm_api_problem(req, 404, "notfound", "there are save, restore and adopt");
+    else if (!save && gtm_api_role(req) < GTM_API_BREAKGLASS)
+        gtm_api_problem(req, 403, "denied", "this needs the role breakglass; you have %s",
+                        gtm_api_role_word(gtm_api_role(req)));
+    else if ((save || restore) && path[0] != '/')
+        gtm_api_problem(req, 400, "badrequest", "path must be absolute, on the node's host");
+    else if (!save && !reason[0])
+        gtm_api_problem(req, 400, "badrequest", "this needs a reason");
+    else if (dry_run)
+        gtm_api_item(req, 200, "Snapshot", gtm_json_object());
+    else if (save)
+        rc = gtm_store_etcd_save(d->store, path, on_snapshot, req);
+    else if (restore)
+        rc = gtm_store_etcd_restore(d->store, path, owner, reason, on_snapshot, req);
+    else
+        rc = gtm_store_etcd_adopt(d->store, owner, reason, on_snapshot, req);
+    if (rc)
+        gtm_api_problem(req, 503, "unavailable", "%s", gtm_err_text(rc));
+    gtm_json_free(body);
+}
