@@ -46,7 +46,7 @@ def test_what_is_applied_and_seen_is_the_same_everywhere(world):
     # Everything is in the store under leases or guards, and nothing else is there.
     kinds = {k.split("/")[0] for k in world.etcd.keys()}
     assert kinds <= {"blob", "intent", "node", "obs", "verdict", "view", "override", "leader", "head", "audit", "store",
-                     "secret", "acts", "resume"}, kinds
+                     "secret", "acts", "resume", "cool"}, kinds
     assert sorted(k for k in world.etcd.keys("node/")) == sorted(f"node/{n.name}" for n in world.nodes)
 
 
