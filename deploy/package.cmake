@@ -7,7 +7,7 @@ endif()
 
 install(FILES deploy/systemd/gtmd.service DESTINATION lib/systemd/system COMPONENT gtmd)
 install(FILES deploy/systemd/gtm.sysusers DESTINATION lib/sysusers.d RENAME gtm.conf COMPONENT gtmd)
-install(PROGRAMS deploy/geoip-update DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/gtm COMPONENT gtmd)
+install(PROGRAMS deploy/geoip-update deploy/make-certs DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/gtm COMPONENT gtmd)
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR}d RENAME copyright COMPONENT gtmd)
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR}ctl RENAME copyright COMPONENT gtmctl)
 
