@@ -44,7 +44,12 @@ static void who_is_behind_lists_unless_the_stream_catches_up(void **state)
     etcdc__life_listed(&life, T0);
     etcdc__life_turn(&life, T0);
     assert_int_equal(etcdc__life_act(&life, T0 + 1000 * MS), ETCDC__LIFE_CHECK);
-    etcdc__life_checked(&life, T0 + 1000 * MS, 50, 42);
+    etcdc__life_checked(&life, T0 + 500 * MS, 42, 42); /* the next revision is not given yet */
+    assert_int_equal(life.want, 42);
+    etcdc__life_moved(&life, 43);
+    assert_int_equal(life.heard_ns, T0 + 500 * MS);
+    life.heard_ns = life.proven_ns = T0;
+    etcdc__life_checked(&life, T0 + 1000 * MS, 50, 43);
     assert_int_equal(life.heard_ns, T0); /* nothing is proven by it */
     assert_int_equal(etcdc__life_act(&life, T0 + 1100 * MS), ETCDC__LIFE_REST);
     etcdc__life_moved(&life, 50);
