@@ -13,8 +13,13 @@
  * compaction under a watch, events twice, late or split, leases that end early or late, keys that
  * lose their lease by a plain put, elections won by who has lost its session, endless lines.
  *
- * Sources: etcd api/v3 (rpc.proto, rpctypes/error.go); the gateway's documentation; measured
- * against 3.4.23.
+ * Measured against three members of 3.4.23 on the loopback of a busy two-core machine
+ * (tests/bench/bench_etcdc.c): from a put to the event of a watch on another member p50 1.6 ms, p99
+ * 8 to 11 ms, 140 us of CPU; a keep-alive p50 0.6 ms, 100 us of CPU; an idle watch keeps 32 KiB. A
+ * member that hangs under a watch is left after about stale_ms; STALE comes stale_ms + 0.3 s after
+ * the quorum went, FRESH 0.3 to 2.4 s after it came back (tests/unit/gtm/etcdc/test_watch.c).
+ *
+ * Sources: etcd api/v3 (rpc.proto, rpctypes/error.go); the gateway's documentation.
  */
 #ifndef GTM_ETCDC_ETCDC_H
 #define GTM_ETCDC_ETCDC_H
@@ -285,8 +290,11 @@ struct etcdc_watch_opts {
     size_t queue_bytes;    /* of one transaction; 0 = 64 MiB; more → listing */
 };
 /* Lists, then follows, for ever: through compactions, restarts, members without quorum, members
- * that lag or lost their cluster. Never goes back: revisions of events given only rise. NULL:
- * ENOMEM or bad opts. */
+ * that lag or lost their cluster. Never goes back: revisions of events given only rise. It tells
+ * what is, not all that was: after a listing in between, what changed twice comes once. SNAPSHOT
+ * comes at the beginning, and later only when the watch does not know all that it gave (after > 0,
+ * or more than 512 MiB of keys); other listings come as the difference. The first FRESH follows the
+ * first listing. NULL: ENOMEM or bad opts. */
 struct etcdc_watch *etcdc_watch(struct etcdc *client, const struct etcdc_watch_opts *opts,
                                 etcdc_watch_fn *cb, void *arg);
 void etcdc_watch_close(struct etcdc_watch *watch); /* also from its callback; NULL is fine */
@@ -324,10 +332,11 @@ enum etcdc_election_state {
     ETCDC_ELECTED, /* own key read back by a quorum, session valid */
     ETCDC_ENDED    /* the session or the key is gone: free it, open a new session, stand again */
 };
-/* key: of the present leader (also another's); empty = none. */
 typedef void etcdc_election_fn(void *arg, enum etcdc_election_state state);
 /* Stands for election under prefix with the session's lease: key = prefix + lease in hex. The
- * lowest create revision leads. Copies. NULL: out of memory, no lease yet. */
+ * lowest create revision leads. Copies. One watch over the prefix tells of those before and of the
+ * own key, which is also read once a term. cb comes when the state changes; intermediate ones may
+ * be left out. NULL: out of memory, no lease yet, an empty or endless prefix. */
 struct etcdc_election *etcdc_elect(struct etcdc *client, struct etcdc_session *session,
                                    const char *prefix, struct etcdc_buf value,
                                    etcdc_election_fn *cb, void *arg);

@@ -125,6 +125,7 @@ static void a_revoked_lease_is_lost(void **state)
         live.loop, &r,
         etcdc_lease_revoke(live.client, etcdc_session_lease(user.session), live_done, &r));
     assert_true(live_run(live.loop, TTL_S * 1000, was_lost, &user));
+    assert_int_equal(user.count, 2); /* by the next beat's answer, not by the clock */
     assert_false(etcdc_session_valid(user.session, 0));
     assert_int_equal(etcdc_session_lease(user.session), 0);
     etcdc_session_close(user.session, true);
