@@ -62,11 +62,10 @@ void etcd__job_free(struct etcd__snapshot *job)
     gtm_free(job);
 }
 
-static void tell(const struct etcd__snapshot *job)
+static void tell(const struct etcd__snapshot *job, const struct gtm_error *err)
 {
-    struct gtm_store_result result = {.code = job->err.code,
-                                      .revision = job->err.code == GTM_OK ? job->revision : 0,
-                                      .err = &job->err};
+    struct gtm_store_result result = {
+        .code = err->code, .revision = err->code == GTM_OK ? job->revision : 0, .err = err};
     if (job->done)
         job->done(job->arg, &result);
 }
@@ -74,7 +73,7 @@ static void tell(const struct etcd__snapshot *job)
 void etcd__job_end(struct etcd__snapshot *job)
 {
     if (job->store)
-        tell(job);
+        tell(job, &job->err);
     etcd__job_free(job);
 }
 
@@ -90,10 +89,9 @@ void etcd__snapshots_stop(struct etcd__store *store)
     while ((job = store->snapshots) != NULL) {
         store->snapshots = job->next;
         etcdc_cancel(store->client, job);
-        struct gtm_error before = job->err;
-        gtm_error_set(&job->err, GTM_ESTATE, "the store is closed; it was not finished");
-        tell(job);
-        job->err = before;
+        struct gtm_error err = {0}; /* the job's own may be in a helper thread's hands */
+        gtm_error_set(&err, GTM_ESTATE, "the store is closed; it was not finished");
+        tell(job, &err);
         job->store = NULL;
         if (!job->at_work) /* else the helper thread's end frees it */
             etcd__job_free(job);
@@ -160,13 +158,17 @@ static void save_listed(void *arg, const struct etcdc_answer *answer)
         return;
     }
     job->revision = answer->header.revision;
-    if (job->body.failed)
+    if (job->body.failed) {
         gtm_error_set(&job->err, GTM_ELIMIT, "the store is too large for memory");
-    else if (gtm_loop_work(job->store->loop, save_work, save_done, job) != GTM_OK)
-        gtm_error_set(&job->err, GTM_ELIMIT, "too much other work");
-    job->at_work = job->err.code == GTM_OK;
-    if (!job->at_work)
         etcd__job_end(job);
+        return;
+    }
+    job->at_work = true; /* from here on the job is the helper thread's */
+    if (gtm_loop_work(job->store->loop, save_work, save_done, job) == GTM_OK)
+        return;
+    job->at_work = false;
+    gtm_error_set(&job->err, GTM_ELIMIT, "too much other work");
+    etcd__job_end(job);
 }
 
 int gtm_store_etcd_save(struct gtm_store *base, const char *path, gtm_store_done_fn *done,
