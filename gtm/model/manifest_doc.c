@@ -234,7 +234,7 @@ int gtm_manifest_parse(const char *text, size_t len, struct gtm_manifest **ret_m
     int rc = !root       ? err->code == GTM_ENOMEM ? GTM_ENOMEM : GTM_ECORRUPT
              : !manifest ? gtm_error_set(err, GTM_ENOMEM, "out of memory")
                          : check_format(root, err);
-    if (rc == GTM_OK)
+    if (rc == GTM_OK && manifest)
         rc = read_manifest(manifest, root, err);
     gtm_json_free(root);
     if (rc == GTM_OK) {
