@@ -32,7 +32,7 @@ struct gtm_conductor {
     enum policy_role_mode mode;
     const struct gtm_intent *intent; /* a reference; NULL before the first */
     int64_t intent_rev;
-    uint64_t generation; /* of the intent: indexes of an older one mean nothing */
+    uint64_t generation; /* of pools and gone: indexes into older ones mean nothing */
     struct gtm_state *pipe;
     struct conductor__pool *pools;
     size_t dirty;

@@ -157,6 +157,7 @@ static int visit_verdict(void *arg, const struct gtm_store_entry *entry)
 
 int conductor__load(struct gtm_conductor *c, bool seed)
 {
+    c->generation++; /* what a transaction under way says of these lists is over */
     for (size_t i = 0; i < c->gone_count; i++)
         gtm_free(c->gone[i]);
     c->gone_count = 0;
@@ -320,7 +321,8 @@ static void settle(struct gtm_conductor *c, const struct conductor__flight *flig
     for (size_t i = 0; i < flight->gone; i++)
         gtm_free(c->gone[i]);
     c->gone_count -= flight->gone;
-    memmove(c->gone, c->gone + flight->gone, c->gone_count * sizeof(*c->gone));
+    if (flight->gone > 0)
+        memmove(c->gone, c->gone + flight->gone, c->gone_count * sizeof(*c->gone));
 }
 
 static void on_written(void *arg, const struct gtm_store_result *result)
