@@ -91,8 +91,8 @@ def test_nodes_know_each_other_and_share_a_secret():
             wait_for(node.ready, "the node serves")
 
         def seen():
-            peers = a.get("/peers").items
-            return peers and peers[0]["up"] and sorted(peers[0]["seen_by"]) == ["a"] and b.get("/peers").items[0]["up"] and peers
+            peers, others = a.get("/peers").items, b.get("/peers").items
+            return peers and others and peers[0]["up"] and others[0]["up"] and peers[0]["seen_by"] == ["a"] and peers
 
         peer = wait_for(seen, "a and b see each other")[0]
         assert peer["name"] == "b" and peer["region"] == "us-east" and peer["api"] == f"{b.address}:{API_PORT}"
