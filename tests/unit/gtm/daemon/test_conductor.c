@@ -304,6 +304,25 @@ static void without_a_leader_every_node_merges_until_one_writes(void **state)
     assert_int_equal(gtm_conductor_unanswered_ms(w->nodes[2].conductor), 0);
 }
 
+static void a_merge_waits_for_the_whole_of_the_news(void **state)
+{
+    struct cluster *w = *state;
+    cluster_lead(w, 0);
+    cluster_node_stop(w, 0);
+    cluster_mode(w, 2, POLICY_ROLE_MERGE);
+    cluster_see(w, 1, A1, REFUSED);
+    cluster_see(w, 2, A1, REFUSED);
+    cluster_settle(w);
+    cluster_put(w, "view/rev", "{\"v\":1,\"rev\":50,\"by\":\"n9\",\"fence\":9,\"more\":true}");
+    cluster_settle(w);
+    assert_true(gtm_conductor_merging(w->nodes[2].conductor));
+    assert_int_equal(cluster_health(w, 2, "a", "a1"), GTM_HEALTH_DOWN);
+    cluster_put(w, "view/rev", "{\"v\":1,\"rev\":51,\"by\":\"n9\",\"fence\":9}");
+    cluster_settle(w);
+    assert_false(gtm_conductor_merging(w->nodes[2].conductor));
+    assert_int_equal(cluster_health(w, 2, "a", "a1"), GTM_HEALTH_UP); /* the store's word wins */
+}
+
 static void a_merge_that_the_leader_does_not_share_ends(void **state)
 {
     struct cluster *w = *state;
@@ -483,6 +502,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_successor_ends_what_happened_meanwhile, setup, teardown),
         cmocka_unit_test_setup_teardown(without_a_leader_every_node_merges_until_one_writes, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_merge_waits_for_the_whole_of_the_news, setup, teardown),
         cmocka_unit_test_setup_teardown(a_merge_that_the_leader_does_not_share_ends, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(panic_holds_what_a_quorum_sees_fail_by_content, setup,
