@@ -18,8 +18,6 @@ static bool lasted(uint64_t since_ms, uint64_t now_ms, struct policy_role *role)
 {
     if (now_ms >= since_ms && now_ms - since_ms >= POLICY_LEADERLESS_MS)
         return true;
-    if (since_ms > now_ms)
-        since_ms = now_ms;
     role->look_again_ms = since_ms + POLICY_LEADERLESS_MS;
     return false;
 }

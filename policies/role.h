@@ -44,8 +44,9 @@ struct policy_role_input {
     bool leader_silent;      /* it has written no view since its election: view/rev has a lower
                                 fence than its key; when leader_stands */
     uint64_t leader_gone_ms; /* since when none is; when !leader_stands */
-    uint64_t unanswered_ms;  /* since when what this node's own merge says differs from the verdicts
-                                in the store without a new view; 0 = it does not */
+    uint64_t unanswered_ms;  /* since when, with a fresh store, what this node's own merge says
+                                differs from the verdicts in it without a new view; 0 = it does
+                                not, or the store is not fresh */
 };
 struct policy_role {
     enum policy_role_mode mode;

@@ -25,7 +25,8 @@ enum { KEY_OBS = 0, KEY_NODE = NODES_MAX, KEY_LEADER = 2 * NODES_MAX, KEY_VERDIC
 enum { KEY_VIEW = KEY_VERDICT + 1, KEYS };
 #define PROBE_MS    500u
 #define CONFIRM_MS  200u
-#define SIM_SLOW_MS 150u /* one way: a probe's time-out */
+#define SIM_SLOW_MS 150u  /* one way: a probe's time-out */
+#define SIM_LATE_MS 6000u /* nothing is on its way for longer */
 #define TTL_MS      5000u
 #define STALE_MS    3000u /* as store_etcd.h */
 #define TICK_MS     50u
@@ -50,7 +51,8 @@ enum sim_mutant {
     SIM_NO_RESYNC,        /* what a compaction took is never listed */
     SIM_SILENCE_IGNORED,  /* a node stops merging before the new leader has written */
     SIM_MERGE_FORGOTTEN,  /* a leader begins with the verdicts in the store, not with its own */
-    SIM_LAST_REMOVED,     /* an isolated node removes the last one, too */
+    SIM_LATE_PUT,     /* observations are written without comparing: late ones undo newer ones */
+    SIM_LAST_REMOVED, /* an isolated node removes the last one, too */
     SIM_MUTANTS
 };
 extern const char *const sim_mutant_words[SIM_MUTANTS];
@@ -141,6 +143,7 @@ struct sim_node {
     uint64_t leader_gone_ms, unanswered_ms;
     int64_t unanswered_view;
     bool deciding, merging;
+    int64_t merge_rev;   /* of the view in the store when merging began */
     int64_t began_fence; /* its first view as this leader is written */
     int64_t wait_rev;    /* decides again when the copy has this */
     /* in force */

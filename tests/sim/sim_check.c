@@ -49,7 +49,9 @@ void sim_check_node(int n)
     if (node->view > seen.in_force[n])
         seen.in_force[n] = node->view;
     for (unsigned e = 0; e < sim.places && !all; e++) {
-        bool dead = seen.dead_ms[e] > 0 && seen.dead_ms[e] + DETECT_MS < sim.now;
+        /* what a slow leader decided before may still be on its way: not counted against anybody */
+        bool dead = seen.dead_ms[e] > 0 && seen.dead_ms[e] + DETECT_MS < sim.now &&
+                    sim.calm_ms + SIM_LATE_MS < sim.now;
         if (back >> e & 1 && dead && seen.mode[n] == POLICY_ROLE_MERGE &&
             (node->mode == POLICY_ROLE_FOLLOW || node->mode == POLICY_ROLE_LEAD) &&
             node->seen[e] == GTM_HEALTH_DOWN)
@@ -192,8 +194,10 @@ static void check_bar(int n, unsigned e)
     }
     if (*since == 0)
         *since = sim.now;
-    uint64_t from = later(*since, sim.calm_ms);
-    if (from > seen.store_ms + STORE_BAR_MS && joined && sim.now - from > sim.worst_ms)
+    /* after a cut a client tries all members in turn */
+    uint64_t from = later(*since, sim.calm_ms + (uint64_t)REQUEST_MS * sim.regions);
+    if (from > seen.store_ms + STORE_BAR_MS && joined && sim.now > from &&
+        sim.now - from > sim.worst_ms)
         sim.worst_ms = sim.now - from;
     uint64_t end = later(from, seen.store_ms ? seen.store_ms + STORE_BAR_MS : 0);
     if (!joined)
@@ -241,6 +245,9 @@ static void check_end(void)
         if (node->view != seen.view_rev)
             sim_fail("in the end node %u serves view %lld of %lld", n, (long long)node->view,
                      (long long)seen.view_rev);
+        const struct sim_value *obs = sim.etcd.kv[KEY_OBS + n].value;
+        if (!obs || memcmp(obs->health, node->seen, sim.places) != 0)
+            sim_fail("in the end the store does not have what node %u sees", n);
         if (node->mode != POLICY_ROLE_FOLLOW && node->mode != POLICY_ROLE_LEAD)
             sim_fail("in the end node %u is in mode %s", n, policy_role_word(node->mode));
     }

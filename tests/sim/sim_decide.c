@@ -73,7 +73,7 @@ static void contradict(struct sim_node *node)
 {
     uint8_t merged[PLACES_MAX] = {0};
     sim_votes_of(node->copy, stored(node), merged);
-    if (same(merged, stored(node)))
+    if (!node->fresh || same(merged, stored(node)))
         node->unanswered_ms = 0;
     else if (node->unanswered_ms == 0 || node->unanswered_view != node->copy[KEY_VIEW].mod)
         node->unanswered_ms = sim.now;
@@ -201,7 +201,7 @@ static bool still_merges(const struct sim_node *node)
     bool stands = node->mode == POLICY_ROLE_FOLLOW || node->mode == POLICY_ROLE_LEAD;
     return node->mode == POLICY_ROLE_MERGE ||
            (node->merging && stands && sim.mutant != SIM_SILENCE_IGNORED &&
-            (!verdict || verdict->rev <= node->view));
+            (!verdict || verdict->rev <= node->merge_rev));
 }
 
 static void put_in_force(struct sim_node *node)
@@ -210,7 +210,10 @@ static void put_in_force(struct sim_node *node)
     uint8_t merged[PLACES_MAX] = {0};
     if (node->mode == POLICY_ROLE_ISOLATED || node->mode == POLICY_ROLE_HELD)
         return; /* what is in force stays */
+    bool was = node->merging;
     node->merging = still_merges(node);
+    if (node->merging && !was)
+        node->merge_rev = verdict ? verdict->rev : 0;
     if (node->merging) {
         sim_votes_of(node->copy, node->verdict, merged);
         sim_check_decision((int)(node - sim.nodes), node->verdict, merged);

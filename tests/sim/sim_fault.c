@@ -124,6 +124,27 @@ static void depose(int n)
     sim_etcd_revoke(sim.nodes[n].lease);
 }
 
+static void back_again(int region, int64_t place, void *p)
+{
+    (void)p;
+    sim.calm_ms = sim.now;
+    sim.alive[place] = !sim.region_dead[place];
+    for (unsigned r = 0; r < sim.regions; r++)
+        sim.delay[region][r] = sim.delay[r][region];
+}
+
+/* What a region writes about an endpoint travels so long that newer words overtake it. */
+static void overtake(unsigned region, unsigned e)
+{
+    sim_trace("region %u is heard late, and e%u flaps", region, e);
+    sim.alive[e] = false;
+    for (unsigned r = 0; r < sim.regions; r++) {
+        if (r != region && sim.delay[r][region] < SIM_SLOW_MS)
+            sim.delay[region][r] = 3500 + sim_below(1500);
+    }
+    sim_at(sim.now + REQUEST_MS + sim_below(800), back_again, (int)region, e, NULL);
+}
+
 /* A leader goes just when it is needed. */
 static void worst_moment(unsigned e)
 {
@@ -167,7 +188,7 @@ static void disturbance(void)
     unsigned a = any_region(), b = any_region();
     int n = some_node();
     sim.calm_ms = sim.now;
-    switch (sim_below(11)) {
+    switch (sim_below(12)) {
     case 0:
         cut(a, b, sim_chance(50));
         return;
@@ -196,6 +217,9 @@ static void disturbance(void)
     case 8:
         sim_trace("e%u comes back", b % sim.places);
         sim.alive[b % sim.places] = !sim.region_dead[b % sim.places];
+        return;
+    case 10:
+        overtake(a, b % sim.places);
         return;
     case 9:
         revive(sim_chance(70));

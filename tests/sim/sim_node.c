@@ -138,8 +138,10 @@ static void look(struct sim_node *node, int n)
     }
     if (node->behind_ms > 0 && sim.now - node->behind_ms > STALE_MS / 3 && sim_chance(10))
         next_member(node);
-    node->fresh = node->heard && sim.now - node->heard_ms < STALE_MS &&
-                  (node->behind_ms == 0 || sim.now - node->behind_ms < STALE_MS);
+    /* who was away is back only with a copy that has what the quorum has */
+    bool caught_up = was ? node->behind_ms == 0 || sim.now - node->behind_ms < STALE_MS
+                         : node->copy_rev >= node->head_rev;
+    node->fresh = node->heard && sim.now - node->heard_ms < STALE_MS && caught_up;
     if (was && !node->fresh)
         node->away_ms = sim.now;
     if (sim.now < node->save_ms)
@@ -317,6 +319,11 @@ static void observe(struct sim_node *node, int n)
     request->puts[0] = (struct sim_put){.key = KEY_OBS + n, .value = packed(node), .leased = true};
     request->puts[1] = (struct sim_put){.key = KEY_NODE + n, .value = self, .leased = true};
     request->puts_count = 2;
+    if (sim.mutant != SIM_LATE_PUT) { /* one that timed out may still arrive, after newer ones */
+        request->guard_key[0] = KEY_OBS + n;
+        request->guard_create[0] = -1;
+        request->guard_mod[0] = node->copy[KEY_OBS + n].value ? node->copy[KEY_OBS + n].mod : 0;
+    }
     node->dirty = false;
     node->putting = true;
     sim_request_send(request);

@@ -198,6 +198,9 @@ static void test_a_fixpoint(void **state)
         assert_string_equal(first, shuffled);
         assert_int_equal(parse(first, &again, &err), GTM_OK);
         assert_int_equal(again.count, obs.count);
+        for (size_t i = 0; i < again.count; i++)
+            assert_true(strlen(again.slots[i].evidence) < GTM_OBS_EVIDENCE &&
+                        strlen(again.slots[i].result) < GTM_OBS_RESULT);
         char *second = print(&again);
         assert_string_equal(first, second);
         gtm_obs_fini(&again);
