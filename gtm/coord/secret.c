@@ -103,7 +103,7 @@ static bool encrypt(EVP_CIPHER_CTX *ctx, const struct gtm_secret_key *key, const
     return EVP_EncryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key->key, nonce) == 1 &&
            EVP_EncryptUpdate(ctx, NULL, &n, (const uint8_t *)name, (int)strlen(name)) == 1 &&
            EVP_EncryptUpdate(ctx, out, &n, data, (int)len) == 1 &&
-           EVP_EncryptFinal_ex(ctx, out + n, &end) == 1 && (size_t)(n + end) == len &&
+           EVP_EncryptFinal_ex(ctx, out + n, &end) == 1 && (size_t)n + (size_t)end == len &&
            EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, TAG, out + len) == 1;
 }
 
@@ -180,7 +180,7 @@ static int open_data(const struct gtm_secret_key *key, const char *name, const c
         rc = gtm_error_set(err, GTM_EPARSE, "secret %s is not written in hex", name);
     else if (!decrypt(ctx, key, name, nonce, data, len - TAG, out))
         rc = gtm_error_set(err, GTM_ECORRUPT, "secret %s was changed, or is another's", name);
-    if (rc == GTM_OK) {
+    if (rc == GTM_OK && out) {
         *ret_len = len - TAG;
         out[*ret_len] = '\0';
         *ret_data = out;

@@ -53,7 +53,7 @@ static int check_certificate(struct gtm_api_req *req, struct gtm_identity *ret,
 
 static bool admit_certificate(struct gtm_api_req *req)
 {
-    struct gtm_identity id;
+    struct gtm_identity id = {0};
     struct gtm_error err = {0};
     if (check_certificate(req, &id, &err) != GTM_OK) {
         evhttp_add_header(evhttp_request_get_output_headers(req->http), "Connection", "close");
