@@ -491,6 +491,9 @@ static void a_start_after_a_revision(void **state)
     live_wait_for(live.loop, &r, etcdc_compact(live.client, now, live_done, &r));
     listen(&l, live.client, NULL, at);
     must_agree(&live, &l, 3000);
+    struct etcdc_counters counters; /* it lists at once: the same stream is not tried again */
+    etcdc_counters(live.client, &counters);
+    assert_int_equal(counters.watches_restarted, 1);
     assert_int_equal(l.snapshots, 1);
     unlisten(&l);
     end(&live);
