@@ -356,6 +356,13 @@ static void nothing_is_lost_by_kills_and_compactions(void **state)
     }
 }
 
+static bool stream_moved(void *arg)
+{
+    struct etcdc_counters counters;
+    etcdc_counters(arg, &counters);
+    return counters.watches_restarted > 0;
+}
+
 /* The member whose stream it is hangs: another takes over. With a tick and without. */
 static void a_member_that_hangs_is_left(void **state)
 {
@@ -378,9 +385,11 @@ static void a_member_that_hangs_is_left(void **state)
         while (l.changes == before && live_ms() < paused_ms + STALE_MS + 2000)
             live_run(live.loop, 10, NULL, NULL);
         uint64_t took_ms = live_ms() - paused_ms;
+        bool moved = live_run(live.loop, STALE_MS, stream_moved, live.client);
         stop_writing(&w);
         must_agree(&live, &l, 3000);
         etcd_server_resume(three, first);
+        assert_true(moved); /* not only listings come from another */
         print_message("left the hanging member after %" PRIu64 " ms\n", took_ms);
         assert_true(took_ms <= STALE_MS + 1000);
         unlisten(&l);
@@ -388,6 +397,31 @@ static void a_member_that_hangs_is_left(void **state)
         end(&live);
         etcd_server_wait(three, first);
     }
+}
+
+/* Listings and the stream under load: neither overtakes the other. */
+static void a_listing_beside_the_stream_changes_nothing(void **state)
+{
+    struct live live = begin(one, 1, 0);
+    struct listener l = {0};
+    struct writer w;
+    uint8_t end_of[16];
+    struct etcdc_buf prefix = etcdc_str(PREFIX);
+    struct etcdc_watch_opts opts = {.key = prefix,
+                                    .end = etcdc_prefix_end(prefix, end_of),
+                                    .stale_ms = 150, /* looks every 50 ms */
+                                    .relist_ms = 1};
+    forget(&l);
+    l.watch = etcdc_watch(live.client, &opts, on_event, &l);
+    start_writing(&w, &live, 11);
+    w.every_ms = 1;
+    live_run(live.loop, 3000, NULL, NULL);
+    stop_writing(&w);
+    must_agree(&live, &l, 2000);
+    assert_int_equal(l.snapshots, 1);
+    assert_int_equal(l.fails, 0);
+    unlisten(&l);
+    end(&live);
 }
 
 static void without_quorum_it_is_stale_and_comes_back(void **state)
@@ -522,6 +556,7 @@ int main(void)
         cmocka_unit_test(a_large_transaction_comes_whole),
         cmocka_unit_test(a_close_is_allowed_in_any_event),
         cmocka_unit_test(nothing_is_lost_by_kills_and_compactions),
+        cmocka_unit_test(a_listing_beside_the_stream_changes_nothing),
         cmocka_unit_test(a_member_that_hangs_is_left),
         cmocka_unit_test(without_quorum_it_is_stale_and_comes_back),
     };
