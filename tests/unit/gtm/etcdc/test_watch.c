@@ -411,6 +411,16 @@ static void a_listing_beside_the_stream_changes_nothing(void **state)
                                     .end = etcdc_prefix_end(prefix, end_of),
                                     .stale_ms = 150, /* looks every 50 ms */
                                     .relist_ms = 1};
+    for (int i = 0; i < 30; i++) { /* a listing of several pages takes its time */
+        struct etcdc_txn *txn = etcdc_txn_new();
+        struct live_result r = {0};
+        for (int k = 0; k < 100; k++) {
+            char key[32];
+            snprintf(key, sizeof(key), PREFIX "many%d", i * 100 + k);
+            etcdc_txn_put(txn, false, etcdc_str(key), etcdc_str("x"), 0, 0);
+        }
+        live_wait_for(live.loop, &r, etcdc_commit(live.client, txn, 0, live_done, &r));
+    }
     forget(&l);
     l.watch = etcdc_watch(live.client, &opts, on_event, &l);
     start_writing(&w, &live, 11);
