@@ -274,12 +274,12 @@ static void on_beat(void *arg)
     etcdc__watch_settle(w);
     if (!w->closed) {
         enum etcdc__life_act act = etcdc__life_act(&w->life, now);
-        if (act == ETCDC__LIFE_CHECK)
-            start_check(w);
-        else if (act == ETCDC__LIFE_LIST)
+        if (act == ETCDC__LIFE_LIST)
             start_listing(w, true);
         else if (w->stream && now >= w->relist_at_ns)
             start_listing(w, false);
+        else if (act == ETCDC__LIFE_CHECK)
+            start_check(w);
         gtm_timer_start(w->beat, etcdc__life_beat_ms(&w->life));
     }
     etcdc__watch_leave(w);
