@@ -55,6 +55,14 @@ foreach(src ${program_srcs})
   set_target_properties(${x} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 endforeach()
 
+# tests/support/preload/x.c → tests/libx.so: what e2e tests put under gtmd with LD_PRELOAD.
+file(GLOB preload_srcs CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/support/preload/*.c)
+foreach(src ${preload_srcs})
+  get_filename_component(x ${src} NAME_WE)
+  add_library(${x} MODULE ${src})
+  set_target_properties(${x} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+endforeach()
+
 function(gtm_test_properties name label timeout_s)
   set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT ${timeout_s}
                        ENVIRONMENT "${GTM_TEST_ENV}" WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
