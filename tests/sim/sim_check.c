@@ -139,6 +139,16 @@ static bool connected(int region)
     return false;
 }
 
+/* Not even slowly. */
+static bool apart(int region)
+{
+    for (unsigned m = 0; m < sim.regions; m++) {
+        if (sim_both(region, (int)m) && sim_etcd_quorum((int)m))
+            return false;
+    }
+    return true;
+}
+
 static bool broken_or_cut(const struct sim_node *node)
 {
     unsigned reached = 0;
@@ -176,7 +186,7 @@ static bool fair(int n, unsigned e)
                   (joined || quick(node->region, (int)p));
     if (!sim_node_awake(n) || sim.alive[e] || others == 0)
         return false;
-    return joined ? voting * 2 > sim.regions : !broken_or_cut(node);
+    return joined ? voting * 2 > sim.regions : apart(node->region) && !broken_or_cut(node);
 }
 
 static uint64_t later(uint64_t a, uint64_t b)
@@ -199,9 +209,9 @@ static void check_bar(int n, unsigned e)
     if (from > seen.store_ms + STORE_BAR_MS && joined && sim.now > from &&
         sim.now - from > sim.worst_ms)
         sim.worst_ms = sim.now - from;
-    uint64_t end = later(from, seen.store_ms ? seen.store_ms + STORE_BAR_MS : 0);
-    if (!joined)
-        end = later(end, from + STALE_MS);
+    uint64_t end = from + STALE_MS; /* by itself, once it knows that it is alone */
+    if (joined)
+        end = later(from, seen.store_ms ? seen.store_ms + STORE_BAR_MS : 0);
     if (sim.now > end + LEADERLESS_BAR_MS)
         sim_fail("node %d (%s) sends users to e%u, dead for %llu ms", n,
                  policy_role_word(sim.nodes[n].mode), e,

@@ -162,7 +162,12 @@ static void death(void)
 {
     unsigned r = any_region(), e = sim_below(sim.places);
     int n = some_node();
-    switch (sim_below(6)) {
+    switch (sim_below(7)) {
+    case 4:
+        sim_trace("etcd loses its majority");
+        for (unsigned m = 0; m <= sim.regions / 2; m++)
+            sim.etcd.members[(r + m) % sim.regions].running = false;
+        return;
     case 3:
         worst_moment(e);
         return;
