@@ -197,7 +197,7 @@ def test_a_changed_chunk_is_refused(c):
     assert c.nodes[0].ctl("export", "-d", str(c.files / "tampered")).code == 1
     c.etcd.ctl("put", key, stdin=zone)
     wait_for(lambda: plain(away) == ["192.0.2.33"], "it tries again by itself")
-    assert away.get("/intent").item["problem"] is None
+    wait_for(lambda: away.get("/intent").item["problem"] is None, "and has no problem any more")
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
