@@ -432,6 +432,12 @@ static void a_listing_beside_the_stream_changes_nothing(void **state)
     assert_true(counters.bytes_in > 3u << 20); /* ten listings and more */
     stop_writing(&w);
     must_agree(&live, &l, 2000);
+    /* Also when nothing happens: checks do not keep it off. */
+    etcdc_counters(live.client, &counters);
+    uint64_t before = counters.bytes_in;
+    live_run(live.loop, 1000, NULL, NULL);
+    etcdc_counters(live.client, &counters);
+    assert_true(counters.bytes_in - before > 1u << 20);
     assert_int_equal(l.snapshots, 1);
     assert_int_equal(l.fails, 0);
     unlisten(&l);
