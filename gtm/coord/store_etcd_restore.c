@@ -21,6 +21,8 @@
 #define STEP_BYTES     (1u << 20)
 #define TRIES_MAX      20
 #define AGAIN_MS       500
+#define SEE_MS         50
+#define SEE_TRIES      100
 
 static const struct etcdc_buf none = {"", 0};
 
@@ -112,12 +114,30 @@ static int read_id(struct etcd__snapshot *job, const struct etcdc_answer *answer
     return ETCDC_OK;
 }
 
+/* As with commits: it is done when this node's copy shows it, or after a while. */
+static void wait_for_copy(void *arg)
+{
+    struct etcd__snapshot *job = arg;
+    const struct etcd__store *store = job->store;
+    bool shown =
+        store->open && store->link == GTM_STORE_FRESH && store->mirror.revision >= job->revision;
+    if (shown || ++job->tries > SEE_TRIES)
+        etcd__job_end(job);
+    else
+        gtm_timer_start(job->timer, SEE_MS);
+}
+
 static void finished(struct etcd__snapshot *job)
 {
     struct etcd__store *store = job->store;
     if (!store->open)
         etcd__ask_soon(store, 0);
-    etcd__job_end(job);
+    gtm_timer_free(job->timer);
+    job->timer = gtm_timer_new(store->loop, wait_for_copy, job);
+    if (job->timer)
+        wait_for_copy(job);
+    else
+        etcd__job_end(job);
 }
 
 /* --- an operator's word --- */

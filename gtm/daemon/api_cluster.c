@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * /nodes, /leader, /audit and /snapshots: what a cluster's operators look at and do to its nodes
- * and its store. See deploy/openapi.yaml.
+ * /nodes, /leader and /audit: what a cluster's operators look at and do to its nodes. See
+ * deploy/openapi.yaml.
  */
 #include "gtm/base/mem.h"
 #include "gtm/coord/audit.h"
@@ -103,8 +103,7 @@ void gtm_api_put_node_admin(struct gtm_api_req *req)
 
 /* --- leader --- */
 
-/* Refuses on a standalone node: 409 was answered. */
-static bool in_cluster(struct gtm_api_req *req)
+bool gtm_api_has_store(struct gtm_api_req *req)
 {
     if (gtm_api_daemon(req)->cluster)
         return true;
@@ -127,7 +126,7 @@ static struct gtm_json *leader_json(const struct gtmd *d)
 
 void gtm_api_get_leader(struct gtm_api_req *req)
 {
-    if (in_cluster(req))
+    if (gtm_api_has_store(req))
         gtm_api_item(req, 200, "Leader", leader_json(gtm_api_daemon(req)));
 }
 
@@ -136,7 +135,7 @@ void gtm_api_post_leader_resign(struct gtm_api_req *req)
     struct gtmd *d = gtm_api_daemon(req);
     bool dry_run = false;
     char owner[GTM_OVERRIDE_OWNER_BYTES];
-    if (!in_cluster(req) || !gtm_api_query_dry_run(req, &dry_run) || !gtm_api_if_match(req))
+    if (!gtm_api_has_store(req) || !gtm_api_query_dry_run(req, &dry_run) || !gtm_api_if_match(req))
         return;
     struct gtm_leader *leader = gtm_cluster_leader(d->cluster);
     if (!leader || gtm_leader_role(leader) != GTM_LEADER_LEADS) {
@@ -225,57 +224,4 @@ void gtm_api_get_audit_verify(struct gtm_api_req *req)
     int rc = gtm_audit_verify_store(gtm_api_daemon(req)->store, on_verified, req);
     if (rc)
         gtm_api_problem(req, 503, "unavailable", "%s", gtm_err_text(rc));
-}
-
-/* --- snapshots --- */
-
-static void on_snapshot(void *arg, const struct gtm_store_result *result)
-{
-    struct gtm_api_req *req = arg;
-    if (result->code) {
-        gtm_api_problem(req, result->code == GTM_ECORRUPT ? 422 : 503,
-                        result->code == GTM_ECORRUPT ? "invalid" : "unavailable", "%s",
-                        result->err && result->err->text[0] ? result->err->text
-                                                            : gtm_err_text(result->code));
-        return;
-    }
-    struct gtm_json *item = gtm_json_object();
-    gtm_json_add_i64(item, "store_revision", result->revision);
-    gtm_api_item(req, 200, "Snapshot", item);
-}
-
-void gtm_api_post_snapshot(struct gtm_api_req *req)
-{
-    struct gtmd *d = gtm_api_daemon(req);
-    const char *verb = gtm_api_path(req, "verb");
-    bool save = !strcmp(verb, "save"), restore = !strcmp(verb, "restore"), dry_run = false;
-    char owner[GTM_OVERRIDE_OWNER_BYTES];
-    if (!in_cluster(req) || !gtm_api_query_dry_run(req, &dry_run) || !gtm_api_if_match(req))
-        return;
-    struct gtm_json *body = gtm_api_body_object(req, "path reason");
-    if (!body)
-        return;
-    const char *path = gtm_json_str(body, "path", ""), *reason = gtm_json_str(body, "reason", "");
-    int rc = GTM_OK;
-    gtm_api_owner(req, owner);
-    if (!save && !restore && strcmp(verb, "adopt") != 0)
-        gtm_api_problem(req, 404, "notfound", "there are save, restore and adopt");
-    else if (!save && gtm_api_role(req) < GTM_API_BREAKGLASS)
-        gtm_api_problem(req, 403, "denied", "this needs the role breakglass; you have %s",
-                        gtm_api_role_word(gtm_api_role(req)));
-    else if ((save || restore) && path[0] != '/')
-        gtm_api_problem(req, 400, "badrequest", "path must be absolute, on the node's host");
-    else if (!save && !reason[0])
-        gtm_api_problem(req, 400, "badrequest", "this needs a reason");
-    else if (dry_run)
-        gtm_api_item(req, 200, "Snapshot", gtm_json_object());
-    else if (save)
-        rc = gtm_store_etcd_save(d->store, path, on_snapshot, req);
-    else if (restore)
-        rc = gtm_store_etcd_restore(d->store, path, owner, reason, on_snapshot, req);
-    else
-        rc = gtm_store_etcd_adopt(d->store, owner, reason, on_snapshot, req);
-    if (rc)
-        gtm_api_problem(req, 503, "unavailable", "%s", gtm_err_text(rc));
-    gtm_json_free(body);
 }

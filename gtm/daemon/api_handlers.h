@@ -40,6 +40,8 @@ void gtm_api_put_region_admin(struct gtm_api_req *req);
 /* api_cluster.c */
 void gtm_api_get_nodes(struct gtm_api_req *req);
 void gtm_api_put_node_admin(struct gtm_api_req *req);
+/* Refuses on a node without etcd: 409 was answered. */
+bool gtm_api_has_store(struct gtm_api_req *req);
 void gtm_api_get_leader(struct gtm_api_req *req);
 void gtm_api_post_leader_resign(struct gtm_api_req *req);
 void gtm_api_get_audit(struct gtm_api_req *req);

@@ -179,7 +179,7 @@ void gtm_cluster__mode_changed(struct gtm_cluster *c)
 void gtm_cluster__session_changed(struct gtm_cluster *c)
 {
     if (c->observer)
-        gtm_observer_session(c->observer, gtm_cluster_drained(c) ? 0 : c->lease);
+        gtm_observer_session(c->observer, c->lease); /* drained: seen, but without a vote */
 }
 
 void gtm_cluster_observed(struct gtm_cluster *cluster, size_t pool)

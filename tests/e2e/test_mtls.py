@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The API over mutual TLS: who is let in, as what; wrong certificates of every kind; reloads; crowds."""
 import contextlib
+import json
 import shutil
 import socket
 import ssl
@@ -99,6 +100,34 @@ def test_the_owner_is_who_the_certificate_names(node, certs):
 def test_reload_needs_admin(node, certs):
     assert ask(node.address, certs.ca, user(certs, "operator"), "POST", "/reload").status == 403
     assert ask(node.address, certs.ca, user(certs, "admin"), "POST", "/reload").status == 200
+
+
+def test_breaking_a_safety_rule_needs_breakglass(node, certs):
+    """Whatever else a role may do; and never without a reason."""
+    rules = ("--override-rule", "none")
+    order = ("region", "drain", "us-east", "--yes")
+
+    def ctl(role, *args):
+        cert, key = user(certs, role)
+        return run("--server", f"{node.address}:{API_PORT}", "--ca", certs.ca, "--cert", cert, "--key", key, *args)
+
+    for role in ("operator", "admin"):
+        got = ctl(role, *order, *rules, "--reason", "x")
+        assert got.code == 10 and f"needs the role breakglass; you have {role}" in got.err, got.err
+        body = {"state": "drain", "reason": "x", "override_rules": ["none"]}
+        reply = ask(node.address, certs.ca, user(certs, role), "PUT", "/regions/us-east/admin?dryRun=true", json.dumps(body),
+                    {"Content-Type": "application/json"})
+        assert reply.status == 403 and reply.json["code"] == "denied", reply.body
+    assert ctl("viewer", *order, *rules, "--reason", "x").code == 10
+    assert ctl("breakglass", *order, *rules).code == 2
+    assert node.get("/overrides").items == []
+    got = ctl("breakglass", *order, *rules, "--reason", "INC-9")
+    assert got.code == 0, got.err
+    found = node.get("/overrides").items
+    assert [(o["key"], o["owner"]) for o in found] == [("region/us-east", "b-user")]
+    entry = node.get("/audit").items[-1]
+    assert (entry["who"], entry["role"], entry["why"]) == ("b-user", "breakglass", "INC-9"), entry
+    assert ctl("operator", "region", "undrain", "us-east").code == 0
 
 
 # --- who is not

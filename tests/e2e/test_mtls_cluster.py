@@ -114,6 +114,12 @@ def test_nodes_know_each_other_and_share_a_secret():
         for node in nodes:
             assert not [p for p in node.get("/problems").items if p["name"] == "SecretNotUsed"]
 
+        for role, code in (("admin", 10), ("breakglass", 0)):  # the store as a whole is an emergency's business
+            cert, key = certs.user(role, "u-" + role)
+            ran = run("--server", f"{a.address}:{API_PORT}", "--ca", certs.ca, "--cert", cert, "--key", key,
+                      "snapshot", "adopt", "--yes", "--reason", "test")
+            assert ran.code == code and (code == 0 or "needs the role breakglass" in ran.err), ran.err
+
         b.stop()
         b.write("secret.key", "f" * 64 + "\n")
         (b.dir / "secret.key").chmod(0o600)
