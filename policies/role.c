@@ -72,6 +72,11 @@ struct policy_role policy_role(enum policy_role_mode before, const struct policy
             .why = "the store is refused as not ours: the last verdicts stand"};
     if (!input->fresh)
         return away(before, input);
+    if (input->full)
+        return (struct policy_role){
+            .mode = POLICY_ROLE_ISOLATED,
+            .why = "etcd's space quota is used up, it takes no observations: the last verdicts "
+                   "stand, own checks may only remove"};
     if (input->lead)
         return (struct policy_role){.mode = POLICY_ROLE_LEAD,
                                     .why = "this node leads: it writes the verdicts"};

@@ -6,10 +6,14 @@
  *     fresh    another's key stands            FOLLOW    verdicts in the store
  *     fresh    own, session surely valid       LEAD      verdicts in the store, written by this
  *                                                        node
+ *     full     (any)                           ISOLATED  last verdicts; own checks may only remove
  *     fresh    none for POLICY_LEADERLESS_MS   MERGE     its own merge of the observations,
  *                                                        unpublished
  *     away     (unknown)                       ISOLATED  last verdicts; own checks may only remove
  *     refused  (unknown)                       HELD      last verdicts
+ *
+ * A full store (fresh, but its space quota is used up) takes neither observations nor verdicts:
+ * nobody can know what others see, so each goes by its own checks until there is space.
  *
  * A leader that stopped writing though its key stands (its view/rev does not move while
  * observations contradict it for POLICY_LEADERLESS_MS) counts as none: moving traffic never waits
@@ -38,6 +42,7 @@ const char *policy_role_word(enum policy_role_mode mode); /* "follow", … */
 struct policy_role_input {
     uint64_t now_ms;         /* monotonic */
     bool fresh, refused;     /* the store's link */
+    bool full;               /* it refused this node's observations for want of space */
     uint64_t away_since_ms;  /* when !fresh */
     bool lead;               /* elected, and the session surely holds for the next act */
     bool leader_stands;      /* a leader key is in the copy (also this node's) */

@@ -38,6 +38,7 @@ static struct policy_role_input look_around(struct gtm_cluster *c)
         .now_ms = now_ms,
         .fresh = fresh,
         .refused = store.link == GTM_STORE_REFUSED,
+        .full = c->observer && gtm_observer_full(c->observer),
         .away_since_ms = c->away_since_ms,
         .lead = gtm_leader_valid(c->leader, LEAD_NEED_MS),
         .leader_stands = leader.node[0] != 0,

@@ -42,6 +42,7 @@ struct gtm_observer {
     struct gtm_timer *timer, *refresh;
     struct flight *flight;     /* NULL: none */
     struct gtm_map *in_flight; /* names that the commit under way has */
+    bool full;                 /* of the last commit that went through or was refused for it */
     struct gtm_observer_info info;
 };
 
@@ -184,6 +185,10 @@ static void on_written(void *arg, const struct gtm_store_result *result)
     if (!observer)
         return;
     observer->flight = NULL;
+    if (result->code == 0)
+        observer->full = false;
+    else if (result->code == GTM_ENOSPACE)
+        observer->full = true;
     if (result->code) {
         observer->info.failures++;
         put_back(observer);
@@ -347,6 +352,11 @@ static void on_refresh(void *arg)
     if (observer->info.waiting > 0 && observer->lease)
         soon(observer, 0);
     gtm_timer_start(observer->refresh, RETRY_MS);
+}
+
+bool gtm_observer_full(const struct gtm_observer *observer)
+{
+    return observer->full;
 }
 
 void gtm_observer_info(const struct gtm_observer *observer, struct gtm_observer_info *ret)

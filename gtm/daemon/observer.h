@@ -9,7 +9,8 @@
  * Happy path: new → touched … → session(lease) whenever it changes → intent after each commit →
  * free (the objects go with the lease).
  * Failure modes: while the store is away or there is no session, what is touched waits and is tried
- * again every second; only the newest state of a pool is written.
+ * again every second; only the newest state of a pool is written. A full store: the same, and
+ * gtm_observer_full says so.
  */
 #ifndef GTM_DAEMON_OBSERVER_H
 #define GTM_DAEMON_OBSERVER_H
@@ -42,6 +43,9 @@ void gtm_observer_intent(struct gtm_observer *observer);
 /* Another vantage sees this target so now: a probe of our own if we see it otherwise, at most one
  * per half interval. */
 void gtm_observer_seen(struct gtm_observer *observer, const char *key, enum gtm_health health);
+
+/* The store refuses what is seen: its space quota is used up. */
+bool gtm_observer_full(const struct gtm_observer *observer);
 
 struct gtm_observer_info {
     uint64_t objects, commits, failures; /* written, tried, failed since the start */

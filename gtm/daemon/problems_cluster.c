@@ -29,6 +29,14 @@ static void check_store(struct gtm_problem_list *list, const struct gtm_cluster 
                          "no quorum of etcd is heard%s%s; the last verdicts stand%s",
                          info.why[0] ? ": " : "", info.why,
                          info.saved_copy ? " (from this node's disk)" : "");
+    else if (c->observer && gtm_observer_full(c->observer))
+        gtm_problem__add(list,
+                         &(struct gtm_problem){GTM_PROBLEM_CRITICAL, "StoreFull", "etcd",
+                                               "etcdctl compact, defrag, then alarm disarm; raise "
+                                               "--quota-backend-bytes",
+                                               0},
+                         "etcd's space quota is used up: no verdict, order or intent can be "
+                         "written; own checks only remove");
     if (info.alien)
         gtm_problem__add(list,
                          &(struct gtm_problem){GTM_PROBLEM_WARNING, "StoreAlienObjects",

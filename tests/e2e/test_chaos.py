@@ -97,6 +97,7 @@ BAD = {
     "dead: seen by a node that is alone": world(cut(50, "ap-south"), answer(70, "ap-south-1", [AT["us-east"]])),
     "dead: without etcd": world([at(20, "down", what=f"etcd/{i}", how="killed") for i in range(2)], US_DOWN,
                                 answer(40, "eu-west-1", [AT["us-east"]])),
+    "dead: etcd is full": world(at(20, "down", what="space", how="full"), US_DOWN, answer(40, "eu-west-1", [AT["us-east"]])),
     "agreement: late": world(at(98, "agreed", after_s=6.0, slack=1)),
     "agreement: never": world(at(98, "agreed", after_s=None, slack=1)),
     "agreement: not well": world(at(98, "recovered", after_s=None)),

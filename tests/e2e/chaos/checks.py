@@ -104,7 +104,7 @@ class Facts:
         return seen[i - 1][1] if i else None
 
     def etcd(self, t):
-        """Can etcd decide? Members that run, in regions that reach each other; members stand in REGIONS' order."""
+        """Can etcd decide? It has space, and members run, in regions that reach each other; members stand in REGIONS' order."""
         if self.spans.since("space", t):
             return False
         run = [i for i in range(3) if self.spans.since(f"etcd/{i}", t) is None]
@@ -205,8 +205,6 @@ def judged(facts, node, t, since):
     """Must the node know by t what is dead since `since`? "" or why not."""
     if not facts.runs(node, since, t):
         return "it did not run all the time"
-    if facts.spans.since("space", t):
-        return "etcd is full: observations cannot be written"
     isolated = facts.alone(facts.region[node], t) is not None or not facts.etcd(t) or facts.mode(node, t) == "isolated"
     if not isolated:
         return "" if facts.vantages(t) >= 2 else "no quorum of vantages"
@@ -219,8 +217,9 @@ def judged(facts, node, t, since):
     return "" if sure else "nothing else that its last verdict calls healthy is known to be well"
 
 
-def dead(events, slack=1.0):
-    """Nobody is sent to a dead server for longer than the bar."""
+def dead(events, slack=1.0, count=None):
+    """Nobody is sent to a dead server for longer than the bar. count: gets the number of answers for which a server was
+    dead long enough and the node had to know."""
     facts, found = Facts(events), []
     for e in answers(events):
         if not e["a"] or e["rcode"] != 0:
@@ -233,6 +232,9 @@ def dead(events, slack=1.0):
         since = facts.spans.last_change(t)
         if t - since <= DEAD_S * slack:
             continue
+        if count is not None and any(facts.spans.since("web/" + w, t) is not None or facts.alone(w, t) is not None
+                                     for w in facts.regions) and not judged(facts, node, t, since):
+            count.append(e)
         for web in filter(None, known):
             gone = facts.spans.since("web/" + web, t) is not None or \
                 (web != facts.region[node] and (facts.alone(web, t) is not None or
@@ -302,8 +304,11 @@ def check(events, slack=1.0):
 def summary(events):
     """A line for people."""
     asked = [e for e in events if e["ev"] == "answer"]
+    judged_answers = []
+    dead(events, count=judged_answers)
     took = [e["after_s"] for e in events if e["ev"] == "agreed" and e["after_s"] is not None]
     return (f"{sum(e['ev'] == 'fault' for e in events)} faults in {sum(e['ev'] == 'episode' for e in events)} episodes, "
             f"{len(asked)} questions, {sum(e['end'] is None for e in asked)} unanswered, "
+            f"{len(judged_answers)} answers with a server long dead, "
             f"{len({e['mod'] for e in events if e['ev'] == 'view'})} views seen, agreed at most "
             f"{max(took, default=0):.1f} s after healing")

@@ -36,7 +36,7 @@ static enum policy_role_mode told(enum policy_role_mode before, const struct pol
         return POLICY_ROLE_HELD;
     if (!in->fresh && before == POLICY_ROLE_START && in->away_since_ms + POLICY_LEADERLESS_MS > NOW)
         return POLICY_ROLE_START;
-    if (!in->fresh)
+    if (!in->fresh || in->full)
         return POLICY_ROLE_ISOLATED;
     if (in->lead)
         return POLICY_ROLE_LEAD;
@@ -74,13 +74,14 @@ static void check_one(enum policy_role_mode before, struct policy_role_input in)
 
 static void test_every_combination(void **state)
 {
-    for (unsigned bits = 0; bits < 32; bits++) {
+    for (unsigned bits = 0; bits < 64; bits++) {
         for (unsigned t = 0; t < TIMES * TIMES * TIMES; t++) {
             struct policy_role_input in = {.fresh = bits & 1,
                                            .refused = bits & 2,
                                            .lead = bits & 4,
                                            .leader_stands = bits & 8,
                                            .leader_silent = bits & 16,
+                                           .full = bits & 32,
                                            .away_since_ms = times[t % TIMES],
                                            .leader_gone_ms = times[t / TIMES % TIMES],
                                            .unanswered_ms = times[t / TIMES / TIMES]};
