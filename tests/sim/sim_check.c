@@ -17,6 +17,7 @@ static struct {
     unsigned answer[NODES_MAX];
     uint64_t dead_ms[PLACES_MAX];             /* since when it is; 0 = it lives */
     uint64_t since_ms[NODES_MAX][PLACES_MAX]; /* users are sent there, and should not be */
+    bool joined[NODES_MAX][PLACES_MAX];       /* was it then? Another rule holds for who is not */
     uint64_t store_ms;                        /* when etcd was last without a leader */
     bool members[REGIONS_MAX];
 } seen;
@@ -202,8 +203,9 @@ static void check_bar(int n, unsigned e)
         *since = 0;
         return;
     }
-    if (*since == 0)
+    if (*since == 0 || joined != seen.joined[n][e])
         *since = sim.now;
+    seen.joined[n][e] = joined;
     /* after a cut a client tries all members in turn */
     uint64_t from = later(*since, sim.calm_ms + (uint64_t)REQUEST_MS * sim.regions);
     if (from > seen.store_ms + STORE_BAR_MS && joined && sim.now > from &&
