@@ -15,6 +15,7 @@
 
 #define LEAD_NEED_MS 500u /* of its session's time, to act as the leader */
 #define LOOK_MS      1000u
+#define CALL_MS      1000u /* a proposal that its leader took along into death is never answered */
 
 /* --- the mode --- */
 
@@ -180,6 +181,7 @@ int gtm_cluster_open(struct gtmd *d, int lock_fd)
                                                .ca = etcd->ca,
                                                .cert = etcd->cert,
                                                .key = etcd->key,
+                                               .call_ms = CALL_MS,
                                                .user = etcd->user,
                                                .password_file = etcd->password_file},
                           &err);

@@ -23,7 +23,11 @@ static void count(void *ctx, const struct gtm_quorum_target *target,
                     [counts ? view->result.health : GTM_HEALTH_UNKNOWN]++;
 }
 
-static bool disputed(const struct gtm_conductor *c, size_t pool)
+/* What a leader that is there needs to answer. */
+#define GRACE_MS 300u
+
+/* *ret_seen_ms: how long this node has seen for itself what the verdicts deny. */
+static bool disputed(const struct gtm_conductor *c, size_t pool, uint64_t *ret_seen_ms)
 {
     const struct gtm_facts *facts = gtm_state_facts(c->opts.state);
     const struct gtm_pool *p = &c->intent->pools[pool];
@@ -34,6 +38,7 @@ static bool disputed(const struct gtm_conductor *c, size_t pool)
     if (!counting.counts)
         return false;
     gtm_quorum_table_each(c->opts.table, pool, count, &counting);
+    *ret_seen_ms = 0;
     for (size_t i = 0; i < p->endpoints_count * 2 && !any; i++) {
         enum gtm_health agreed = policy_merge(counting.counts[i], p->monitors_needed);
         enum gtm_health now =
@@ -41,15 +46,26 @@ static bool disputed(const struct gtm_conductor *c, size_t pool)
         any = agreed == GTM_HEALTH_DOWN
                   ? now != GTM_HEALTH_DOWN && !facts->panic_held[facts->base[pool] * 2 + i]
                   : agreed == GTM_HEALTH_UP && now == GTM_HEALTH_DOWN;
+        if (any && agreed == GTM_HEALTH_DOWN)
+            *ret_seen_ms =
+                gtm_state_seen_down_ms(c->opts.state, pool, i / 2, (enum gtm_family)(i % 2));
     }
     gtm_free(counting.counts);
     return any;
 }
 
+/* The two seconds that a leader has begin when this node saw it: a store that was away meanwhile is
+ * no excuse, since a leader that is there answers as soon as observations arrive. */
 static void look(struct gtm_conductor *c, size_t pool)
 {
-    uint64_t *since = &c->pools[pool].disputed_ms;
-    *since = !disputed(c, pool) ? 0 : *since ? *since : gtm_mono_ms(c->clock) + 1;
+    uint64_t *since = &c->pools[pool].disputed_ms, seen_ms = 0, now_ms = gtm_mono_ms(c->clock) + 1;
+    if (!disputed(c, pool, &seen_ms)) {
+        *since = 0;
+    } else if (*since == 0) {
+        uint64_t most_ms = POLICY_LEADERLESS_MS - GRACE_MS;
+        seen_ms = seen_ms < most_ms ? seen_ms : most_ms;
+        *since = seen_ms < now_ms ? now_ms - seen_ms : 1;
+    }
 }
 
 /* The earliest of all. */

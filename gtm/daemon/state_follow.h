@@ -40,6 +40,11 @@ struct gtm_obs_slot *gtm_state_observations(const struct gtm_state *state, size_
 bool gtm_state_observed(const struct gtm_state *state, const char *key, enum gtm_health *ret_health,
                         unsigned *ret_interval_ms);
 
+/* How long this node's own probes have seen the address down, by the longest of its monitors; 0 =
+ * they do not. After a first commit; indexes of its intent. */
+uint64_t gtm_state_seen_down_ms(const struct gtm_state *state, size_t pool, size_t endpoint,
+                                enum gtm_family family);
+
 /* --- FOLLOWS and PIPELINE --- */
 
 /* The store has this order under "override/KEY" now (text NULL: none any more). Publishes.

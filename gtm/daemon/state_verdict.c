@@ -330,3 +330,17 @@ bool gtm_state_observed(const struct gtm_state *state, const char *key, enum gtm
     *ret_interval_ms = state->now->facts->intent->monitors[slot->monitor].interval_ms;
     return true;
 }
+
+uint64_t gtm_state_seen_down_ms(const struct gtm_state *state, size_t pool, size_t endpoint,
+                                enum gtm_family family)
+{
+    const struct gtm_state_next *now = state->now;
+    int64_t wall_ms = gtm_wall_ms(state->clock), longest = 0;
+    size_t at = (now->facts->base[pool] + endpoint) * 2 + family;
+    for (uint32_t i = now->addresses[at].first; i; i = now->slots[i - 1].next) {
+        const struct gtm_slot *slot = &now->slots[i - 1];
+        if (slot->health == GTM_HEALTH_DOWN && wall_ms - slot->since_ms > longest)
+            longest = wall_ms - slot->since_ms;
+    }
+    return (uint64_t)longest;
+}

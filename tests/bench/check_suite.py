@@ -15,10 +15,12 @@ import time
 
 import dns.edns
 import dns.message
+import dns.rrset
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "suite"))
 
+import cluster  # noqa: E402
 import common  # noqa: E402
 import dnsbench  # noqa: E402
 import flip  # noqa: E402
@@ -49,6 +51,43 @@ def test_queries_are_what_a_resolver_sends():
 def test_questions_of_any_type():
     asked = dns.message.from_wire(zones.query("big.example", zones.TYPE_AXFR)).question[0]
     assert str(asked) == "big.example. IN AXFR"
+
+
+class Fake:
+    """A name server that answers with one address, and with another once it was asked five times."""
+
+    def __init__(self, name, address):
+        self.name, self.address = name, address
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind((address, 5353))
+        self.sock.settimeout(10)
+        self.asked = 0
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                query, client = self.sock.recvfrom(512)
+                self.asked += 1
+                reply = dns.message.make_response(dns.message.from_wire(query))
+                last = "192.0.2.2" if self.asked > 5 else "192.0.2.1"
+                reply.answer.append(dns.rrset.from_text(cluster.NAME + ".", 5, "IN", "A", last))
+                self.sock.sendto(reply.to_wire(), client)
+
+
+def test_a_watcher_sees_the_first_new_answer_of_each_node():
+    base = f"127.{16 + (os.getpid() >> 8) % 200}.{os.getpid() & 255}"
+    nodes = [Fake("a", base + ".201"), Fake("b", base + ".202")]
+    try:
+        before = time.time()
+        seen = cluster.Watcher(nodes).until("192.0.2.2", deadline_s=10)
+        assert set(seen) == {"a", "b"} and all(before <= t <= time.time() for t in seen.values())
+        assert all(node.asked > 5 for node in nodes)
+        with pytest.raises(common.Unable, match="no answer with 192.0.2.9 from a, b"):
+            cluster.Watcher(nodes).until("192.0.2.9", deadline_s=0.3)
+    finally:
+        for node in nodes:
+            node.sock.close()
 
 
 def test_groups_name_parts():

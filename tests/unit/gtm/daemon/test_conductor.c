@@ -466,6 +466,26 @@ static void a_leader_that_does_not_act_is_noticed(void **state)
     assert_int_equal(gtm_conductor_unanswered_ms(w->nodes[1].conductor), 0);
 }
 
+/* Node 1 saw it long before the quorum was there: its leader has what is left of the two seconds,
+ * but at least a moment. Node 2 saw it just now. */
+static void the_two_seconds_begin_when_it_was_seen(void **state)
+{
+    struct cluster *w = *state;
+    cluster_lead(w, 0);
+    cluster_node_stop(w, 0); /* its key stands */
+    cluster_see(w, 1, A1, REFUSED);
+    cluster_settle(w);
+    assert_int_equal(gtm_conductor_unanswered_ms(w->nodes[1].conductor), 0);
+    cluster_pass(w, 5000);
+    uint64_t now_ms = gtm_mono_ms(&w->clock.clock);
+    cluster_see(w, 2, A1, REFUSED);
+    cluster_settle(w);
+    uint64_t one = gtm_conductor_unanswered_ms(w->nodes[1].conductor);
+    uint64_t two = gtm_conductor_unanswered_ms(w->nodes[2].conductor);
+    assert_in_range(now_ms - one, POLICY_LEADERLESS_MS - 500, POLICY_LEADERLESS_MS - 250);
+    assert_true(two >= now_ms);
+}
+
 static void what_is_resumed_anywhere_goes_on_at_the_leader(void **state)
 {
     struct cluster *w = *state;
@@ -512,6 +532,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_drain_over_time_is_the_leaders_shares, setup, teardown),
         cmocka_unit_test_setup_teardown(a_pool_that_is_gone_loses_its_verdict, setup, teardown),
         cmocka_unit_test_setup_teardown(a_leader_that_does_not_act_is_noticed, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_two_seconds_begin_when_it_was_seen, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_resumed_anywhere_goes_on_at_the_leader, setup,
                                         teardown),
     };
