@@ -123,7 +123,7 @@ def test_every_command_of_the_table_is_tried(ctl):
             if re.match(r"  [a-z]", line)}
     folder = pathlib.Path(__file__).parent
     text = "".join(p.read_text() for p in [*folder.glob("test_gtmctl*.py"), *(folder / f"test_{n}.py" for n in
-                                                                                 ("operate", "rules", "traffic"))])
+                                                                                 ("operate", "rules", "traffic", "mtls_cluster"))])
     tried = {c for c in told if re.search(rf'"{c}\b', text) or re.search('"' + '",\\s*"'.join(c.split()) + '"', text)}
     assert len(told) > 35
     assert told - tried == set()
