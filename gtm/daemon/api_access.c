@@ -61,8 +61,10 @@ static bool admit_certificate(struct gtm_api_req *req)
         return false;
     }
     req->role = (enum gtm_api_role)id.role;
-    snprintf(req->owner, sizeof(req->owner), "%s%s", id.kind == GTM_IDENTITY_NODE ? "node/" : "",
-             id.name);
+    if (id.kind == GTM_IDENTITY_NODE)
+        snprintf(req->owner, sizeof(req->owner), "node/%.58s", id.name);
+    else
+        snprintf(req->owner, sizeof(req->owner), "%s", id.name);
     return true;
 }
 

@@ -23,7 +23,7 @@ struct gtm_registry {
     char *written; /* the text that the store has */
     char *writing; /* … or gets now */
     char self[40]; /* this process, among those of its name */
-    char rival[160];
+    char rival[256];
     uint64_t written_ms; /* monotonic */
     bool session_changed;
     bool *alive; /* false once freed; freed by whoever comes last */

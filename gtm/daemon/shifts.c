@@ -78,7 +78,7 @@ static void step(struct gtmd *d, const char *key, const struct gtm_override *now
     struct gtm_order next = {.put = *now, .role = "gtmd", .guarded = true};
     struct gtm_order_plan plan;
     struct gtm_error err = {0};
-    snprintf(next.key, sizeof(next.key), "%s", key);
+    snprintf(next.key, sizeof(next.key), "%.*s", GTM_OVERRIDE_KEY_BYTES - 1, key);
     snprintf(next.verb, sizeof(next.verb), "traffic step");
     next.put.shift.done++;
     next.put.shift.since_ms = gtm_wall_ms(d->clock);
@@ -107,7 +107,7 @@ static void end(struct gtmd *d, const char *key, const struct gtm_override *now)
     struct gtm_order_plan plan;
     struct gtm_error err = {0};
     gone.put.kind = now->kind;
-    snprintf(gone.key, sizeof(gone.key), "%s", key);
+    snprintf(gone.key, sizeof(gone.key), "%.*s", GTM_OVERRIDE_KEY_BYTES - 1, key);
     snprintf(gone.verb, sizeof(gone.verb), "order ended");
     snprintf(gone.put.owner, sizeof(gone.put.owner), "%s", now->owner);
     snprintf(gone.put.reason, sizeof(gone.put.reason), "its time is over");

@@ -40,7 +40,7 @@ int etcdc__ask(struct etcdc *client, size_t endpoint, const char *method, const 
 
 int etcdc__code_of_http(const struct gtm_http_result *result, char *text)
 {
-    snprintf(text, ETCDC__TEXT_BYTES, "%s", result->err->text);
+    snprintf(text, ETCDC__TEXT_BYTES, "%.*s", ETCDC__TEXT_BYTES - 1, result->err->text);
     switch (result->code) {
     case GTM_ENOMEM:
         return ETCDC_E_NOMEM;

@@ -167,7 +167,10 @@ void etcd_server_wipe(struct etcd_server *s, unsigned i)
 {
     struct member *m = &s->members[i];
     assert_int_equal(m->pid, 0);
-    snprintf(m->dir, sizeof(m->dir), "%s/%s-%u", s->dir, m->name, ++servers);
+    char dir[sizeof(m->dir)], name[sizeof(m->name)];
+    memcpy(name, m->name, sizeof(name));
+    snprintf(dir, sizeof(dir), "%.*s/%s-%u", (int)sizeof(dir) - 64, s->dir, name, ++servers);
+    memcpy(m->dir, dir, sizeof(dir));
     snprintf(s->cluster, sizeof(s->cluster), "%s=%s", m->name, m->peer);
     snprintf(s->token, sizeof(s->token), "%s-%u", s->dir, servers);
 }
@@ -221,7 +224,9 @@ static void name_all(struct etcd_server *s)
         struct member *m = &s->members[i];
         m->port = PORT + number * 32 + i * 4;
         snprintf(m->name, sizeof(m->name), "m%u", i);
-        snprintf(m->dir, sizeof(m->dir), "%s/%s", s->dir, m->name);
+        char dir[sizeof(m->dir)];
+        snprintf(dir, sizeof(dir), "%.*s/m%u", (int)sizeof(dir) - 64, s->dir, i);
+        memcpy(m->dir, dir, sizeof(dir));
         snprintf(m->url, sizeof(m->url), "%s://%s:%u", s->want.ca ? "https" : "http", s->ip,
                  m->port);
         snprintf(m->peer, sizeof(m->peer), "http://%s:%u", s->ip, m->port + 1);

@@ -38,7 +38,7 @@ static void on_done(void *arg, const struct gtm_http_result *result)
     seen->body_len = result->body_len;
     snprintf(seen->body, sizeof(seen->body), "%s", result->body);
     snprintf(seen->address, sizeof(seen->address), "%s", result->address);
-    snprintf(seen->text, sizeof(seen->text), "%s", result->err->text);
+    snprintf(seen->text, sizeof(seen->text), "%.255s", result->err->text);
     if (seen->done >= seen->wanted)
         gtm_loop_stop(seen->loop);
 }
