@@ -93,8 +93,9 @@ static const struct gtm_table log_table = {.title = "log", GTM_FIELDS(log_fields
 
 static const struct gtm_field node_fields[] = {
     SECTION("node", GTM_F_REQUIRED, self_table, "who this node is"),
-    LIST("roles", GTM_F_SINGLE | GTM_F_UNIQUE, role_item, 1, 5,
-         "what it does; default dns, health and controller"),
+    LIST(
+        "roles", GTM_F_SINGLE | GTM_F_UNIQUE, role_item, 1, 5,
+        "what it does; default dns, health and controller; a witness is health and controller too"),
     OBJECT("agent", 0, agent_table, "the databases that it looks after"),
     NODE_TEXT("exec_dir", 0, exec_dir, gtm_form_path, NULL,
               "the only folder whose programs hooks and exec checks may name"),
@@ -135,6 +136,8 @@ static void take_roles(const struct gtm_yaml_node *root, struct gtm_node *node)
         if (n == roles)
             break;
     }
+    if (node->roles & GTM_ROLE_WITNESS) /* what it is there for */
+        node->roles |= GTM_ROLE_HEALTH | GTM_ROLE_CONTROLLER;
     if (!roles)
         node->roles = GTM_ROLE_DNS | GTM_ROLE_HEALTH | GTM_ROLE_CONTROLLER;
 }

@@ -90,7 +90,8 @@ struct gtm_node_api {
 
 struct gtm_node {
     char *name, *region;
-    unsigned roles;     /* bits of enum gtm_role; default dns, health, controller */
+    unsigned roles;     /* bits of enum gtm_role; default dns, health, controller; witness brings
+                           health and controller */
     char *data_dir;     /* default /var/lib/gtm */
     char *exec_dir;     /* or NULL */
     char *cluster_file; /* standalone: required without etcd; resolved against the node file's

@@ -25,7 +25,7 @@ def fixture_module_world():
     with Wan(REGIONS, seed=4, delay_ms=10) as wan:
         place = OverWan(wan)
         with Etcd(3, place=place) as etcd, Cluster(
-                nodes=1, etcd=etcd, place=place, roles={WITNESS: ["witness", "health", "controller"]}) as world:
+                nodes=1, etcd=etcd, place=place, roles={WITNESS: ["witness"]}) as world:
             world.wan = wan
             world.apply(intent(place))
             yield world

@@ -65,7 +65,9 @@ static void test_values(void **state)
         "log: {level: debug}\n");
     struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&n->dns_listen[0].addr;
     struct sockaddr_in *v4 = (struct sockaddr_in *)&n->dns_listen[1].addr;
-    assert_int_equal(n->roles, GTM_ROLE_WITNESS | GTM_ROLE_DNS);
+    /* a witness votes and may lead: those who say nothing else about it mean that */
+    assert_int_equal(n->roles,
+                     GTM_ROLE_WITNESS | GTM_ROLE_HEALTH | GTM_ROLE_CONTROLLER | GTM_ROLE_DNS);
     assert_string_equal(n->data_dir, "/etc/gtm/state");
     assert_string_equal(n->exec_dir, "/x");
     assert_true(n->has_etcd);
