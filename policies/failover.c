@@ -134,7 +134,7 @@ static void from_path(struct policy__walk *walk, unsigned policy, const struct p
         double stay = share * (GTM_SHARE_FULL - shed) / GTM_SHARE_FULL;
         share -= stay;
         if (shed > 0)
-            policy__say(walk->env, "region %s of pool %s is full: it sheds %.4g %% to %s",
+            policy__say(walk->env, "region %s of pool %s sheds %.4g %% of its users to %s",
                         intent->regions[region].name, pool->name, shed / 10.0,
                         intent->regions[path->step[k + 1]].name);
         if (stay <= 0)

@@ -42,7 +42,7 @@ enum ctl_column_kind {
     CTL_COL_PERCENT, /* 0.5 → "50 %" */
     CTL_COL_WORD,    /* in its colour */
     CTL_COL_MS,      /* seconds → "1.5 ms" */
-    CTL_COL_BYTES,   /* → "1.5 MB" */
+    CTL_COL_BYTES,   /* → "1.5 MB", "0.9 kB" */
     CTL_COL_OF       /* "2/3" from KEY_serving and KEY_total */
 };
 struct ctl_column {

@@ -64,6 +64,14 @@ static void add_value(struct gtm_buf *out, const struct gtm_json *v)
     }
 }
 
+static void add_bytes(struct gtm_buf *out, double bytes)
+{
+    if (bytes < 1e6)
+        gtm_buf_addf(out, "%.1f kB", bytes / 1e3);
+    else
+        gtm_buf_addf(out, "%.1f MB", bytes / 1e6);
+}
+
 static void add_cell(struct gtm_buf *out, const struct ctl_column *col, const struct gtm_json *item)
 {
     const struct gtm_json *v =
@@ -92,7 +100,7 @@ static void add_cell(struct gtm_buf *out, const struct ctl_column *col, const st
         gtm_buf_addf(out, "%.1f ms", gtm_json_as_num(v, 0) * 1000);
         break;
     case CTL_COL_BYTES:
-        gtm_buf_addf(out, "%.1f MB", gtm_json_as_num(v, 0) / 1e6);
+        add_bytes(out, gtm_json_as_num(v, 0));
         break;
     default:
         add_value(out, v);

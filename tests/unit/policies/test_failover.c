@@ -83,7 +83,7 @@ static void a_full_region_sheds_to_the_next(void **state)
     gtm_states_set_shed(s, 0, 0, 200, NULL);
     assert_string_equal(policy_show(s, 0, 0, NULL), "normal | 80% 1 of a:10 | 20% 1 of b:10");
     assert_non_null(
-        strstr(policy_said(s, 0, 0, NULL), "region a of pool p is full: it sheds 20 % to b"));
+        strstr(policy_said(s, 0, 0, NULL), "region a of pool p sheds 20 % of its users to b"));
     /* what it sheds is shed on by a region that is full, too */
     gtm_states_set_shed(s, 0, 1, 500, NULL);
     assert_string_equal(policy_show(s, 0, 0, NULL),

@@ -68,7 +68,7 @@ static void test_wide(void **state)
     table_is(&ctl, items,
              "NAME    HEALTH       N  OF       MS   BYTES  OWNER\n"
              "東京    up           5  1/2  1.5 ms  2.5 MB  me\n"
-             "x?[31m  down    1234.5  0/0       -  0.0 MB  -\n");
+             "x?[31m  down    1234.5  0/0       -  0.0 kB  -\n");
 }
 
 static void test_without_headers(void **state)
