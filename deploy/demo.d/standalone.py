@@ -1,37 +1,24 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The demo itself: see deploy/demo. Everything on loopback, in a scratch folder, stopped by pid."""
-import argparse
+"""The demo of one node: see deploy/demo. Everything on loopback, in a scratch folder, stopped by pid."""
 import json
 import math
 import os
 import random
-import shutil
 import signal
 import socket
 import ssl
 import struct
 import subprocess
 import sys
-import tempfile
 import time
-import urllib.request
 
 import dns.edns
-import dns.exception
 import dns.message
-import dns.query
-import dns.rcode
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-NAME = "www.example.com"
-REGIONS = [  # name, latitude, longitude, address of its web server
-    ("us-east", 38.9, -77.0, "127.20.1.1"),
-    ("eu-west", 53.3, -6.3, "127.20.2.1"),
-    ("ap-south", 1.35, 103.8, "127.20.3.1"),
-]
+from base import BOTH, NAME, REGIONS, STREAM, ZONE, Demo, Failed, main, nearest
+
 NEXT = ("next", "127.20.9.1")  # the new version that a few users try
-ADDRESS = {address: name for name, _, _, address in REGIONS} | {NEXT[1]: NEXT[0]}
 CANARY, CANARY_PERCENT, CANARY_ASKS = "canary.example.com", 10, 600
 SHOP, SHOP_NETWORKS, SHOP_RAMP = "shop.example.com", 150, "3s"
 # Networks that have long belonged to universities and telephone companies; each is looked up before it is used.
@@ -44,96 +31,23 @@ CLIENTS = [
 MIN_COUNTRIES = 8
 
 
-class Failed(Exception):
-    """The demo cannot go on."""
+class Standalone(Demo):
+    server = "127.0.0.1"
 
-
-class NotSeen(Exception):
-    """A claim that was not seen ends the demo: what follows would start from a state that nobody knows."""
-
-
-class Demo:
     def __init__(self, options):
-        self.options = options
-        self.scratch = tempfile.mkdtemp(prefix="gtm-demo-")
-        self.processes = {}
-        self.claims = []
-        self.questions = self.unanswered = 0
-        self.started = time.monotonic()
-        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        self.bold, self.green, self.red, self.plain = (
-            ("\033[1m", "\033[32m", "\033[31m", "\033[0m") if colour else ("", "", "", ""))
+        super().__init__(options)
+        self.addresses[NEXT[1]] = NEXT[0]
+        self.socket_path = os.path.join(self.scratch, "gtmd.sock")
+        self.tls_port = self.shops = None
 
-    # --- telling ---
-
-    def title(self, text):
-        print(f"\n{self.bold}{text}{self.plain}", flush=True)
-
-    def say(self, text):
-        if not self.options.quiet:
-            print("  " + text, flush=True)
-
-    def claim(self, text, seen):
-        self.claims.append((text, seen))
-        mark = f"{self.green}seen{self.plain}" if seen else f"{self.red}NOT SEEN{self.plain}"
-        print(f"  [{mark}] {text}", flush=True)
-        if not seen:
-            raise NotSeen
-
-    # --- the parts ---
-
-    def start(self, name, argv):
-        log = open(os.path.join(self.scratch, name + ".log"), "ab")
-        self.processes[name] = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                                start_new_session=True)
-        log.close()
-
-    def start_region(self, name):
-        address = next(a for a, n in ADDRESS.items() if n == name)
-        self.start(name, [sys.executable, os.path.join(HERE, "region_server.py"), name, address, str(self.http_port)])
-
-    def stop(self, name):
-        process = self.processes.pop(name, None)
-        if process is None:
-            return
-        try:
-            process.send_signal(signal.SIGCONT)
-            process.terminate()
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    def free_port(self, addresses, kinds):
-        """A port below the ephemeral ones that is free on all addresses."""
-        for _ in range(200):
-            port = random.randint(20000, 32000)
-            sockets = []
-            try:
-                for address in addresses:
-                    for kind in kinds:
-                        s = socket.socket(socket.AF_INET, kind)
-                        sockets.append(s)
-                        s.bind((address, port))
-                return port
-            except OSError:
-                continue
-            finally:
-                for s in sockets:
-                    s.close()
-        raise Failed("no free port on loopback")
-
-    def write(self, name, text):
-        with open(os.path.join(self.scratch, name), "w", encoding="utf-8") as f:
-            f.write(text)
+    def words_of_gtmctl(self):
+        return ["--socket", self.socket_path]
 
     def configure(self):
-        both = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
-        self.dns_port = self.free_port(["127.0.0.1"], both)
-        self.tls_port = self.free_port(["127.0.0.1"], (socket.SOCK_STREAM,))
-        self.http_port = self.free_port(list(ADDRESS), (socket.SOCK_STREAM,))
+        self.dns_port = self.free_port([self.server], BOTH)
+        self.tls_port = self.free_port([self.server], STREAM)
+        self.http_port = self.free_port(list(self.addresses), STREAM)
         self.certificate()
-        self.socket_path = os.path.join(self.scratch, "gtmd.sock")
         self.write("node.yaml", f"""\
 node: {{name: demo-1, region: us-east}}
 data_dir: {self.scratch}/data
@@ -144,26 +58,8 @@ dns:
   threads: 1
 api: {{socket: {self.socket_path}}}
 """)
-        regions = "".join(f"  - {{name: {n}, location: [{lat}, {lon}]}}\n" for n, lat, lon, _ in REGIONS)
-
-        def endpoints(pool):
-            return "".join(f"      - {{name: {pool}-{n}, region: {n}, addresses: [{a}]}}\n" for n, _, _, a in REGIONS)
-
-        self.write("cluster.yaml", f"""\
-regions:
-{regions}monitors:
-  - {{name: web, kind: http, port: {self.http_port}, path: /healthz, expect: {{status: [200], body: ok}},
-     interval: 500ms, timeout: 300ms, fall: 2, rise: 2}}
-pools:
-  - name: www
-    monitors: [web]
-    endpoints:
-{endpoints("www")}\
-  - name: shop
-    monitors: [web]
-    failback: {{hold: 500ms, ramp: {SHOP_RAMP}}}
-    endpoints:
-{endpoints("shop")}\
+        self.write("cluster.yaml", self.intent({
+            "www": "", "shop": f"    failback: {{hold: 500ms, ramp: {SHOP_RAMP}}}\n"}, f"""\
   - name: next
     monitors: [web]
     endpoints:
@@ -181,13 +77,8 @@ zones:
       - {{name: www, types: [A], policy: nearest-www}}
       - {{name: shop, types: [A], policy: session}}
       - {{name: canary, types: [A], policy: canary}}
-""")
-        self.write("example.com.zone", """\
-$TTL 300
-@    SOA ns1 hostmaster 1 3600 600 86400 60
-@    NS  ns1
-ns1  A   127.0.0.1
-""")
+"""))
+        self.write("example.com.zone", ZONE)
 
     def certificate(self):
         made = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
@@ -197,37 +88,7 @@ ns1  A   127.0.0.1
         if made.returncode != 0:
             raise Failed(f"openssl makes no certificate: {made.stderr}")
 
-    def gtmctl(self, *args, check=True):
-        run = subprocess.run([os.path.join(self.options.bin, "gtmctl"), "--socket", self.socket_path, *args],
-                             capture_output=True, text=True, timeout=30, check=False)
-        if check and run.returncode != 0:
-            raise Failed(f"gtmctl {' '.join(args)}: exit {run.returncode}: {run.stderr.strip()}")
-        return run.stdout
-
-    def show(self, *args):
-        """What an operator would see."""
-        if self.options.quiet:
-            return
-        print(f"  $ gtmctl {' '.join(args)}")
-        for line in self.gtmctl(*args, check=False).splitlines():
-            print("    " + line)
-
     # --- asking ---
-
-    def ask(self, client, name=NAME):
-        """The region a client of this network is sent to, and the scope of the answer; (None, None) for silence."""
-        subnet = dns.edns.ECSOption(client, 24)
-        query = dns.message.make_query(name, "A", use_edns=0, options=[subnet])
-        self.questions += 1
-        try:
-            reply = dns.query.udp(query, "127.0.0.1", port=self.dns_port, timeout=2)
-        except (OSError, dns.exception.Timeout):
-            self.unanswered += 1
-            return None, None
-        if reply.rcode() != dns.rcode.NOERROR or len(reply.answer) != 1:
-            raise Failed(f"unexpected answer for {client}: {reply}")
-        scope = next((o.scopelen for o in reply.options if isinstance(o, dns.edns.ECSOption)), None)
-        return ADDRESS[reply.answer[0][0].address], scope
 
     def regions_of(self, countries):
         return {country: self.ask(place["client"])[0] for country, place in countries.items()}
@@ -239,64 +100,22 @@ ns1  A   127.0.0.1
         """Everybody gets an answer, and nobody that region."""
         return {None, region}.isdisjoint(self.regions_of(countries).values())
 
-    def reach(self, region):
-        """Does the web server that users of the region's address meet say that it is this region?"""
-        address = next(a for n, _, _, a in REGIONS if n == region)
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with direct.open(f"http://{address}:{self.http_port}/", timeout=5) as page:
-                return page.read().decode().startswith(region + " ")
-        except OSError:
-            return False
-
-    def listens(self, address):
-        try:
-            socket.create_connection((address, self.http_port), timeout=5).close()
-            return True
-        except OSError:
-            return False
-
-    def until(self, what, condition, deadline_s):
-        """Seconds until condition() holds, or None."""
-        start = time.monotonic()
-        while True:
-            if condition():
-                return time.monotonic() - start
-            if time.monotonic() - start > deadline_s:
-                self.say(f"gave up after {deadline_s} s: {what}")
-                return None
-            time.sleep(0.005)
-
     def endpoint_health(self, region):
         reply = json.loads(self.gtmctl("endpoint", "list", "-o", "json"))
         return next(e["health"] for e in reply["items"] if e["name"] == f"www-{region}")
 
     # --- the story ---
 
-    def find_clients(self):
-        countries = {}
-        for country, network in CLIENTS:
-            item = json.loads(self.gtmctl("geo", "lookup", network, "-o", "json"))["item"]
-            location = item.get("location", item)
-            if location.get("country") != country:
-                self.say(f"{network} is left out: the database says {location.get('country')}, not {country}")
-                continue
-            point = (location["latitude"], location["longitude"])
-            ranked = sorted((distance_km(point, (lat, lon)), name) for name, lat, lon, _ in REGIONS)
-            countries[country] = {"client": network, "ranked": ranked}
-        if len(countries) < MIN_COUNTRIES:
-            raise Failed(f"the country database knows only {len(countries)} of the demo's networks")
-        return countries
-
-    def nearest(self, place, without=()):
-        return next((km, name) for km, name in place["ranked"] if name not in without)
+    def look_up(self, network):
+        item = json.loads(self.gtmctl("geo", "lookup", network, "-o", "json"))["item"]
+        return item.get("location", item)
 
     def show_world(self, countries):
         print("  country  client network      answer     distance   scope")
         right = 0
         for country, place in countries.items():
             region, scope = self.ask(place["client"])
-            km, want = self.nearest(place)
+            km, want = nearest(place)
             right += region == want
             print(f"  {country:<8} {place['client'] + '/24':<19} {region or 'none':<10} {km:6.0f} km   /{scope}"
                   + ("" if region == want else f"   expected {want}"))
@@ -305,14 +124,14 @@ ns1  A   127.0.0.1
 
     def lose(self, region, countries, how, act):
         """Breaks a region and times the first clean answer for every client."""
-        users = [c for c, p in countries.items() if self.nearest(p)[1] == region]
+        users = [c for c, p in countries.items() if nearest(p)[1] == region]
         self.title(f"{how} the web server of {region} (users of {', '.join(users)})")
         act()
         clean = self.until("a clean answer", lambda: self.left(region, countries), 10)
         if clean is None:
             self.claim(f"users leave {region}", False)
         now = self.regions_of(countries)
-        moved = all(now[c] == self.nearest(p, (region,))[1] for c, p in countries.items())
+        moved = all(now[c] == nearest(p, (region,))[1] for c, p in countries.items())
         self.say("now: " + ", ".join(f"{c} → {now[c]}" for c in users))
         self.claim(f"{region} left all answers after {clean:.2f} s; everyone goes to the next nearest region", moved)
         self.claim("the servers they go to answer them", all(self.reach(r) for r in set(now.values())))
@@ -323,7 +142,7 @@ ns1  A   127.0.0.1
         self.title(f"{how} {region}")
         act()
         back = self.until("users are back", lambda: all(
-            r == self.nearest(countries[c])[1] for c, r in self.regions_of(countries).items()), 15)
+            r == nearest(countries[c])[1] for c, r in self.regions_of(countries).items()), 15)
         self.claim(f"users of {region} are back" + ("" if back is None else f" after {back:.2f} s"), back is not None)
 
     def operator(self, region, countries):
@@ -340,12 +159,12 @@ ns1  A   127.0.0.1
         """(region of an answer over a new connection, its session, was it resumed)"""
         query = dns.message.make_query(NAME, "A", use_edns=0, options=[dns.edns.ECSOption(CLIENTS[0][1], 24)])
         wire = query.to_wire()
-        with socket.create_connection(("127.0.0.1", self.tls_port), timeout=5) as plain, \
+        with socket.create_connection((self.server, self.tls_port), timeout=5) as plain, \
                 context.wrap_socket(plain, server_hostname="ns1.example.com", session=session) as tls:
             tls.sendall(struct.pack("!H", len(wire)) + wire)
             with tls.makefile("rb") as stream:
                 reply = dns.message.from_wire(stream.read(struct.unpack("!H", stream.read(2))[0]))
-            return ADDRESS[reply.answer[0][0].address], tls.session, tls.session_reused
+            return self.addresses[reply.answer[0][0].address], tls.session, tls.session_reused
 
     def private(self):
         self.title("The same over TLS (RFC 7858)")
@@ -400,7 +219,7 @@ ns1  A   127.0.0.1
         for name, _, _, _ in REGIONS:
             self.send(name, signal.SIGUSR1)
         held = self.until("panic", lambda: "PanicHeld" in self.problems(), 10)
-        home = {country: self.nearest(place)[1] for country, place in countries.items()}
+        home = {country: nearest(place)[1] for country, place in countries.items()}
         stay = self.until("all at home", lambda: self.regions_of(countries) == home, 5)
         self.show("problems")
         self.claim("gtmd does not believe it: everyone keeps the nearest region, and it is reported",
@@ -413,8 +232,7 @@ ns1  A   127.0.0.1
     def replace(self):
         self.title("An upgrade: another gtmd takes over the sockets (gtmd --replace)")
         old, asked, lost = self.processes["gtmd"], self.questions, self.unanswered
-        self.start("gtmd", [os.path.join(self.options.bin, "gtmd"), "--config",
-                            os.path.join(self.scratch, "node.yaml"), "--replace"])
+        self.start_gtmd("gtmd", "node.yaml", "--replace")
         new = self.processes["gtmd"]
         self.until("one of them has ended", lambda: self.ask(CLIENTS[0][1])[0] and
                    (old.poll() is not None or new.poll() is not None), 30)
@@ -430,14 +248,10 @@ ns1  A   127.0.0.1
         self.configure()
         self.title("Three regions on loopback, one gtmd")
         for name, lat, lon, address in REGIONS:
-            self.start_region(name)
             self.say(f"{name:<9} at {lat:6.1f} {lon:6.1f}   http://{address}:{self.http_port}/")
-        self.start_region(NEXT[0])
-        # a server that is down when gtmd looks first ramps up like any that recovers
-        self.until("the web servers listen", lambda: all(self.listens(a) for a in ADDRESS), 10)
+        self.start_webs()
         begun = time.monotonic()
-        self.start("gtmd", [os.path.join(self.options.bin, "gtmd"), "--config",
-                            os.path.join(self.scratch, "node.yaml")])
+        self.start_gtmd("gtmd", "node.yaml")
         ready = self.until("gtmd answers", self.is_serving, 30)
         if ready is None:
             raise Failed("gtmd did not start; its log:\n" + self.log("gtmd"))
@@ -448,7 +262,9 @@ ns1  A   127.0.0.1
         self.claim("all three regions are checked and up", healthy is not None)
 
         self.title("Where users go (EDNS client subnet, whole-internet country database)")
-        countries = self.find_clients()
+        countries = self.places(CLIENTS, self.look_up)
+        if len(countries) < MIN_COUNTRIES:
+            raise Failed(f"the country database knows only {len(countries)} of the demo's networks")
         self.show_world(countries)
 
         self.private()
@@ -457,7 +273,7 @@ ns1  A   127.0.0.1
         self.sticky("us-east")
 
         self.lose("eu-west", countries, "Killing", lambda: self.kill("eu-west"))
-        self.regain("eu-west", countries, "Starting again:", lambda: self.start_region("eu-west"))
+        self.regain("eu-west", countries, "Starting again:", lambda: self.start_web("eu-west"))
         self.slow_start("eu-west")
         self.lose("ap-south", countries, "Hanging (SIGSTOP)", lambda: self.send("ap-south", signal.SIGSTOP))
         self.regain("ap-south", countries, "Waking:", lambda: self.send("ap-south", signal.SIGCONT))
@@ -478,83 +294,18 @@ ns1  A   127.0.0.1
         except (OSError, Failed):
             return False
 
-    def kill(self, name):
-        self.processes[name].kill()
-        self.processes.pop(name).wait()
-
-    def send(self, name, signum):
-        self.processes[name].send_signal(signum)
-
-    def log(self, name):
-        with open(os.path.join(self.scratch, name + ".log"), encoding="utf-8", errors="replace") as f:
-            return "".join(f.readlines()[-20:])
-
     def leave_running(self):
         self.title("Still running (--keep)")
-        pids = " ".join(str(p.pid) for p in self.processes.values())
         print(f"""\
-  dig @127.0.0.1 -p {self.dns_port} {NAME} A +subnet=134.226.0.0/24
-  kdig @127.0.0.1 -p {self.tls_port} +tls {SHOP} A
+  dig @{self.server} -p {self.dns_port} {NAME} A +subnet=134.226.0.0/24
+  kdig @{self.server} -p {self.tls_port} +tls {SHOP} A
   {self.options.bin}/gtmctl --socket {self.socket_path} status
-  files and logs: {self.scratch}
-  stop: kill {pids}; rm -r {self.scratch}""")
-
-    def clean(self):
-        for name in list(self.processes):
-            self.stop(name)
-        shutil.rmtree(self.scratch, ignore_errors=True)
+{self.how_to_stop()}""")
 
 
 def random_networks(count):
     return [f"{random.randint(1, 126)}.{random.randint(0, 255)}.{random.randint(0, 255)}.0" for _ in range(count)]
 
 
-def distance_km(a, b):
-    """Great-circle distance; on purpose not gtm's own code."""
-    la, lo, lb, lp = map(math.radians, (*a, *b))
-    cosine = math.sin(la) * math.sin(lb) + math.cos(la) * math.cos(lb) * math.cos(lo - lp)
-    return 6371 * math.acos(max(-1.0, min(1.0, cosine)))
-
-
-def conclude(demo):
-    """The exit code."""
-    unseen = [text for text, seen in demo.claims if not seen]
-    demo.title(f"{len(demo.claims) - len(unseen)} of {len(demo.claims)} claims seen, "
-               f"in {time.monotonic() - demo.started:.0f} s")
-    for text in unseen:
-        print(f"  not seen: {text}")
-    return 1 if unseen else 0
-
-
-def main():
-    parser = argparse.ArgumentParser(prog="deploy/demo")
-    parser.add_argument("--bin", required=True)
-    parser.add_argument("--keep", action="store_true")
-    parser.add_argument("--quiet", action="store_true")
-    demo = Demo(parser.parse_args())
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
-    kept = False
-    try:
-        try:
-            demo.run()
-        except NotSeen:
-            demo.say("gtmd's last words:\n" + demo.log("gtmd"))
-        code = conclude(demo)
-        if demo.options.keep:
-            demo.leave_running()
-            kept = True
-        return code
-    except (Failed, subprocess.TimeoutExpired, dns.exception.DNSException, OSError) as problem:
-        print(f"demo: {problem}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("demo: interrupted", file=sys.stderr)
-        return 130
-    finally:
-        if not kept:
-            demo.clean()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Standalone))
