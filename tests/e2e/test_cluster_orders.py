@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Orders in a cluster: from any node to all, one at a time, and shifts that outlive their leader."""
 import json
+import re
 import threading
 
 import pytest
 
 from cluster_harness import REGIONS, gtm_cluster
-from harness import cluster, wait_for
+from harness import ROOT, cluster, wait_for
 
 FIRST = "first.example.com"
 RULES = """\
@@ -22,6 +23,13 @@ def fixture_world():
         c.apply(cluster(addresses=[c.place.web(r) for r in REGIONS], extra=RULES), args=["--allow-mass-delete"])
         c.wait_healthy()
         yield c
+
+
+def test_every_metric_is_in_the_manual(world):
+    page = (ROOT / "deploy" / "man" / "gtmd.8").read_text()
+    told = set(re.findall(r"^\.It Li (gtm_\w+)", page, re.M))
+    families = set(re.findall(r"^# TYPE (gtm_\w+)", world.nodes[0].get("/metrics").body, re.M))
+    assert "gtm_etcd_up" in families and families - told == set()
 
 
 def moved(node, region="us-east"):

@@ -89,6 +89,12 @@ def fixture_copy(tmp_path_factory):
     shutil.copytree(EXAMPLES, copy)
     (copy / "dns" / "transfer.key").write_text("c2VjcmV0IGZvciB0ZXN0cyBvbmx5ISEhISEhISEhISE=\n")
     (copy / "dns" / "cookies.txt").write_text("00112233445566778899aabbccddeeff\n")
+    for name, region in (("gtm-us-1", "us-east"), ("gtm-eu-1", "eu-west"), ("gtm-ap-1", "ap-south"), ("gtm-w-1", "frankfurt")):
+        for what in (["ca"], ["node", region, name]):
+            subprocess.run([str(ROOT / "deploy" / "make-certs"), *what, "-d", str(copy / "cluster")], check=True,
+                           capture_output=True, timeout=60)
+    (copy / "cluster" / "secret.key").write_text("0f" * 32 + "\n")
+    (copy / "cluster" / "secret.key").chmod(0o600)
     for name in ("dns", "push"):
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                         "-days", "2", "-subj", f"/CN={name}", "-keyout", str(copy / "dns" / f"{name}.key"),
@@ -146,7 +152,7 @@ def test_what_validate_takes_gtmd_takes(tmp_path, levels, code):
     assert gtmd_check(tmp_path / "node.yaml")[0] == code
 
 
-@pytest.mark.parametrize("path", [p for p in EXAMPLES.rglob("*.yaml") if p.parent.name in ("checks", "policies", "dns")],
+@pytest.mark.parametrize("path", [p for p in EXAMPLES.rglob("*.yaml") if p.parent.name in ("checks", "policies", "dns", "cluster")],
                          ids=lambda p: str(p.relative_to(EXAMPLES)))
 def test_every_example_says_when_and_what_to_watch(path):
     head = path.read_text().split("# Check it with: ")[0]
