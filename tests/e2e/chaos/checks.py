@@ -217,32 +217,34 @@ def judged(facts, node, t, since):
     return "" if sure else "nothing else that its last verdict calls healthy is known to be well"
 
 
-def dead(events, slack=1.0, count=None):
-    """Nobody is sent to a dead server for longer than the bar. count: gets the number of answers for which a server was
-    dead long enough and the node had to know."""
-    facts, found = Facts(events), []
+def sent_to_the_dead(events):
+    """Answers that name a dead server, which the node had to know: [(seconds after the last change, text)], and how many
+    answers were judged while a server was dead."""
+    facts, sent, judged_answers = Facts(events), [], 0
     for e in answers(events):
         if not e["a"] or e["rcode"] != 0:
             continue
         node, t = e["node"], e["t"]
-        known = [facts.web.get(a) for a in e["a"]]
+        home = facts.region[node]
         if not any(facts.good(node, w, t) and facts.alone(w, t) is None for w in facts.regions) and \
-                facts.alone(facts.region[node], t) is None:
+                facts.alone(home, t) is None:
             continue  # nothing is left: fail_open
+        gone = [w for w in facts.regions if facts.spans.since("web/" + w, t) is not None or
+                (w != home and (facts.alone(w, t) is not None or facts.alone(home, t) is not None))]
         since = facts.spans.last_change(t)
-        if t - since <= DEAD_S * slack:
+        if not gone or judged(facts, node, t, since):
             continue
-        if count is not None and any(facts.spans.since("web/" + w, t) is not None or facts.alone(w, t) is not None
-                                     for w in facts.regions) and not judged(facts, node, t, since):
-            count.append(e)
-        for web in filter(None, known):
-            gone = facts.spans.since("web/" + web, t) is not None or \
-                (web != facts.region[node] and (facts.alone(web, t) is not None or
-                                                facts.alone(facts.region[node], t) is not None))
-            if gone and not judged(facts, node, t, since):
-                found.append(f"{node} sends {e['from']} to {web} (dead) {t - since:.1f} s after the last change, mode "
-                             f"{facts.mode(node, t)}: {e['q']} at {t:.2f}")
-    return found
+        judged_answers += 1
+        for web in gone:
+            if web in [facts.web.get(a) for a in e["a"]]:
+                sent.append((t - since, f"{node} sends {e['from']} to {web} (dead) {t - since:.1f} s after the last change, "
+                             f"mode {facts.mode(node, t)}: {e['q']} at {t:.2f}"))
+    return sent, judged_answers
+
+
+def dead(events, slack=1.0):
+    """Nobody is sent to a dead server for longer than the bar."""
+    return [text for after_s, text in sent_to_the_dead(events)[0] if after_s > DEAD_S * slack]
 
 
 def agreement(events, slack=1.0):
@@ -304,11 +306,11 @@ def check(events, slack=1.0):
 def summary(events):
     """A line for people."""
     asked = [e for e in events if e["ev"] == "answer"]
-    judged_answers = []
-    dead(events, count=judged_answers)
+    sent, judged_answers = sent_to_the_dead(events)
     took = [e["after_s"] for e in events if e["ev"] == "agreed" and e["after_s"] is not None]
     return (f"{sum(e['ev'] == 'fault' for e in events)} faults in {sum(e['ev'] == 'episode' for e in events)} episodes, "
             f"{len(asked)} questions, {sum(e['end'] is None for e in asked)} unanswered, "
-            f"{len(judged_answers)} answers with a server long dead, "
+            f"{judged_answers} with a dead server, which got out of answers at most "
+            f"{max((s for s, _ in sent), default=0):.1f} s after the last fault; "
             f"{len({e['mod'] for e in events if e['ev'] == 'view'})} views seen, agreed at most "
             f"{max(took, default=0):.1f} s after healing")

@@ -63,8 +63,8 @@ def mend_node(world, node, who, how):  # pylint: disable=unused-argument
         return
     if node.process is None:
         world.start_node(node)
-        wait_for(node.up, f"{node.name} is up")
     node.signal(signal.SIGCONT)
+    wait_for(node.ready, f"{node.name} serves")
     up(world, "node/" + node.name)
 
 
@@ -179,11 +179,15 @@ def fill(world):
     """Until the quota's alarm: every write is refused then. Slowly: the links' queues are short."""
     down(world, "space", "full")
     junk = base64.b64encode(b"x" * 200000).decode()
+    members = list(world.etcd.members)
     for n in range(200):
-        member = world.etcd.members[n % 3]
+        member = members[n % len(members)]
         try:
             reply = member.post("/v3/kv/put", {"key": base64.b64encode(b"junk%d" % n).decode(), "value": junk}, timeout=1.0)
         except (OSError, ValueError, http.client.HTTPException):
+            members.remove(member)  # dead, or cut off
+            if not members:
+                break
             continue
         if "error" in reply and "space" in reply["error"]:
             world.log.add("full", after=n)
@@ -193,10 +197,18 @@ def fill(world):
 
 def empty(world, done):  # pylint: disable=unused-argument
     """As an operator would: the junk goes, compaction, defragmentation, the alarm is taken off."""
-    wait_for(world.etcd.leader, "etcd leads")
-    world.etcd.ctl("del", "junk", "--prefix")
+    def through(*args):
+        """What the links or an election stop is tried again."""
+        def tried():
+            try:
+                world.etcd.ctl(*args)
+                return True
+            except AssertionError:
+                return False
+        wait_for(tried, f"etcdctl {args[0]}", every_s=0.5)
+    through("del", "junk", "--prefix")
     compact(world)
-    world.etcd.ctl("alarm", "disarm")
+    through("alarm", "disarm")
     up(world, "space")
 
 
@@ -259,6 +271,9 @@ KINDS = {
     "webs": (break_all_webs, mend_all_webs), "region": (break_region, mend_region), "compact": (compact, nothing),
     "full": (fill, empty), "clock": (step, step_back), "drain": (drain, undrain), "apply": (apply, nothing),
 }
+
+
+LAST = ("full", "drain")  # what needs a whole etcd to be mended
 
 
 def draw(rng, kind):

@@ -17,7 +17,7 @@ from harness import BUILD, ZONE, cluster, wait_for
 from netns_harness import Wan
 
 HERE = pathlib.Path(__file__).resolve().parent
-NAMES = ("www.example.com", "first.example.com", "closed.example.com", "rev.example.com")
+NAMES = ("www.example.com", "first.example.com", "every.example.com", "closed.example.com", "rev.example.com")
 VIEW_KEY = base64.b64encode(b"/gtm/v1/view/rev").decode()
 BASE_DELAY_US = 5000
 # The time-out of an election is at least ten round trips of the slowest link (100 ms).
@@ -72,8 +72,10 @@ def intent(place, rev):
     """(cluster.yaml, zone file). rev is a record of the zone: users see which intent a node serves."""
     text = cluster(addresses=[place.web(r) for r in REGIONS])
     text = text.replace("interval: 200ms, timeout: 150ms", "interval: 500ms, timeout: 400ms")
-    text = text.replace("zones:\n", "  - {name: closed, pool: www, steer: nearest, all_down: fail_closed, ttl: 5s}\nzones:\n")
-    text = text.replace("    names:\n", "    names:\n      - {name: closed, types: [A], policy: closed}\n")
+    text = text.replace("zones:\n", "  - {name: closed, pool: www, steer: nearest, all_down: fail_closed, ttl: 5s}\n"
+                        "  - {name: every, pool: www, steer: multivalue, answers: 3}\nzones:\n")
+    text = text.replace("    names:\n", "    names:\n      - {name: closed, types: [A], policy: closed}\n"
+                        "      - {name: every, types: [A], policy: every}\n")
     return text, ZONE + f"rev IN TXT \"{rev}\"\n"
 
 
@@ -84,7 +86,7 @@ class World:
         self.log, self.seed, self.rev = log, seed, 1
         self.stack = contextlib.ExitStack()
         self.nodes_per_region = nodes
-        self.incarnation = {}
+        self.incarnation, self.views = {}, {}
         self.ended = threading.Event()
         self.samplers = []
 
@@ -195,8 +197,10 @@ class World:
             doc = json.loads(base64.b64decode(kv["value"]))
         except (OSError, KeyError, IndexError, ValueError, http.client.HTTPException):
             return
-        self.log.add("view", member=member.index, mod=int(kv["mod_revision"]), rev=doc["rev"], by=doc["by"],
-                     fence=doc["fence"])
+        if self.views.get(member.index) != kv:
+            self.views[member.index] = kv
+            self.log.add("view", member=member.index, mod=int(kv["mod_revision"]), rev=doc["rev"], by=doc["by"],
+                         fence=doc["fence"])
 
     # --- for healing
 
@@ -214,7 +218,7 @@ class World:
             return f"modes {[s['mode'] for s in states]}"
         if len({(s["view"], s["intent"]) for s in states}) != 1:
             return f"view and intent {[(s['view'], s['intent']) for s in states]}"
-        for name in NAMES[:3]:
+        for name in NAMES[:-1]:
             answers = {tuple(n.answers(name, subnet="198.51.100.0/24") or []) for n in self.nodes}
             if len(answers) != 1:
                 return f"{name}: {answers}"
