@@ -115,8 +115,7 @@ static void finish(struct etcdc__call *call, int code, const char *text,
     call->state = ETCDC__ENDED;
     call->in_callback = true;
     if (call->kind == ETCDC__STREAM) {
-        if (!call->closed)
-            call->stream.end(call->stream.arg, code, words);
+        call->stream.end(call->stream.arg, code, words);
     } else if (call->kind == ETCDC__STATUS) {
         decoded->status.code = code;
         decoded->status.text = words;
@@ -242,6 +241,10 @@ static void on_done(void *arg, const struct gtm_http_result *result)
     struct etcdc__call *call = arg;
     char text[ETCDC__TEXT_BYTES];
     call->request = NULL;
+    if (call->closed) { /* a stream, by its reader: that is nobody's failure */
+        etcdc__call_free(call);
+        return;
+    }
     call->client->counters.bytes_in += result->body_len;
     if (result->code != GTM_OK && !(call->kind == ETCDC__STREAM && result->status == 200)) {
         int code = etcdc__code_of_http(result, text);

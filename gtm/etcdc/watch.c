@@ -21,6 +21,7 @@
 #define FAILED_MS   5000u /* until a permanent failure is tried again */
 #define BACKOFF_MS  100u
 #define BACKOFF_MAX 2000u
+#define WENT_BACK   "its revision is lower than one seen before: restored from a backup?"
 
 uint64_t etcdc__watch_now_ns(const struct etcdc_watch *w)
 {
@@ -159,9 +160,7 @@ static void listed(struct etcdc_watch *w, const struct etcdc_answer *answer)
     const char *text = answer->text;
     if (!code) {
         code = etcdc__core_list_end(&w->core, &answer->header, &changed);
-        text = code == ETCDC_E_CLUSTER_CHANGED
-                   ? "its revision is lower than one seen before: restored from a backup?"
-                   : "";
+        text = code == ETCDC_E_CLUSTER_CHANGED ? WENT_BACK : "";
     }
     if (w->closed)
         return;
@@ -235,7 +234,14 @@ static void on_checked(void *arg, const struct etcdc_answer *answer)
     struct etcdc_watch *w = arg;
     w->busy++;
     w->checking = false;
-    if (answer->code == ETCDC_OK) {
+    if (answer->code == ETCDC_OK && answer->header.revision + 1 < w->check_next) {
+        /* A stream that begins in the future waits in silence: only a listing proves anything. */
+        if (!w->must_list) {
+            w->must_list = true;
+            etcdc__watch_end_stream(w);
+            etcdc__watch_failed(w, ETCDC_E_CLUSTER_CHANGED, WENT_BACK);
+        }
+    } else if (answer->code == ETCDC_OK) {
         etcdc__life_checked(&w->life, w->check_asked_ns, answer->header.revision, w->core.next);
         etcdc__watch_settle(w);
     } else {
@@ -249,6 +255,7 @@ static void start_check(struct etcdc_watch *w)
     if (w->checking || w->core.next == 0)
         return;
     w->check_asked_ns = etcdc__watch_now_ns(w);
+    w->check_next = w->core.next;
     if (etcdc_range(w->client, w->opts.key, etcdc_bytes(NULL, 0), 1, 0, ETCDC_KEYS_ONLY, on_checked,
                     w))
         return; /* the next beat tries again */

@@ -26,15 +26,27 @@ static void drop_listed(struct etcdc__core *core)
     core->listed_end = &core->listed;
 }
 
-void etcdc__core_stream_ended(struct etcdc__core *core)
+static void free_messages(struct etcdc__watch_message *m)
 {
-    while (core->fragments) {
-        struct etcdc__watch_message *next = core->fragments->next;
-        etcdc__watch_message_free(core->fragments);
-        core->fragments = next;
+    while (m) {
+        struct etcdc__watch_message *next = m->next;
+        etcdc__watch_message_free(m);
+        m = next;
     }
+}
+
+static struct etcdc__watch_message *take_fragments(struct etcdc__core *core)
+{
+    struct etcdc__watch_message *all = core->fragments;
+    core->fragments = NULL;
     core->fragments_end = &core->fragments;
     core->fragments_bytes = 0;
+    return all;
+}
+
+void etcdc__core_stream_ended(struct etcdc__core *core)
+{
+    free_messages(take_fragments(core));
 }
 
 void etcdc__core_init(struct etcdc__core *core, int64_t after)
@@ -220,9 +232,11 @@ static void give_all(struct etcdc__core *core, const struct etcdc_header *header
 {
     int64_t from = core->next, before = core->next;
     bool go_on = true;
-    for (const struct etcdc__watch_message *m = core->fragments; m && go_on; m = m->next)
+    /* Taken out first: whoever is told may close the watch, which forgets what is left in it. */
+    struct etcdc__watch_message *all = take_fragments(core);
+    for (const struct etcdc__watch_message *m = all; m && go_on; m = m->next)
         go_on = give(core, m, &from);
-    etcdc__core_stream_ended(core);
+    free_messages(all);
     if (!go_on || core->next == before)
         return;
     struct etcdc_event event = {.revision = core->next - 1, .header = *header, .text = ""};

@@ -34,6 +34,7 @@ struct etcdc_watch {
     bool must_list; /* before the next stream */
     bool listing, catching_up, checking;
     uint64_t list_asked_ns, check_asked_ns, relist_at_ns, opened_ns;
+    int64_t check_next; /* core.next when the check was asked */
     struct etcdc__queued *queue, **queue_end;
     size_t queue_bytes;
     struct etcdc__watch_job *job;
