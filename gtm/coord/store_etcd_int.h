@@ -49,6 +49,7 @@ struct etcd__store {
     struct coord__identity known; /* revision: the copy's, from the newest one ever seen */
     bool open;                    /* judged to be ours: the watch runs, commits go */
     bool seen;                    /* a listing was complete in this run */
+    bool stale;                   /* the watch's last word: what it brings may be of long ago */
     bool asking;                  /* whose store it is */
     int64_t asked_revision;       /* known.revision when it was asked */
     int64_t id_mod_revision;      /* of store/id, when last asked */

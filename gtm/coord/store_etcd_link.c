@@ -175,7 +175,8 @@ static void apply(struct etcd__store *store, int64_t revision)
     store->seen = true;
     notify(store, &changed);
     coord__changed_fini(&changed);
-    etcd__set_link(store, GTM_STORE_FRESH, "");
+    if (!store->stale) /* the watch says so once: it would stay forgotten */
+        etcd__set_link(store, GTM_STORE_FRESH, "");
     etcd__commits_go_on(store);
 }
 
@@ -207,9 +208,11 @@ static void on_watch(void *arg, const struct etcdc_event *event)
         apply(store, event->revision);
         break;
     case ETCDC_STALE:
+        store->stale = true;
         etcd__set_link(store, GTM_STORE_AWAY, "nothing was heard from a quorum of etcd");
         break;
     case ETCDC_FRESH:
+        store->stale = false;
         if (store->seen && store->open)
             etcd__set_link(store, GTM_STORE_FRESH, "");
         break;
@@ -229,7 +232,7 @@ static void open_watch(struct etcd__store *store)
         .stale_ms = (unsigned)store->stale_ms,
     };
     store->staged_epoch = -1;
-    store->staged_restoring = store->staged_lost = false;
+    store->staged_restoring = store->staged_lost = store->stale = false;
     store->watch = etcdc_watch(store->client, &opts, on_watch, store);
     store->open = store->watch != NULL;
 }

@@ -285,6 +285,23 @@ static void an_alien_in_a_listing_keeps_the_older_copy(void **state)
     assert_false(info().saved_copy);
 }
 
+/* A member that was cut off gives what it still gets; that is no word of a quorum. */
+static void what_a_stale_watch_brings_is_no_link(void **state)
+{
+    must_put("d/1", "1");
+    fake_give(&fake.watch, ETCDC_STALE, NULL, 0);
+    assert_int_equal(info().link, GTM_STORE_AWAY);
+    fake_write("d/1", "2");
+    run(50);
+    assert_value("d/1", "2");
+    assert_int_equal(info().link, GTM_STORE_AWAY);
+    fake_give(&fake.watch, ETCDC_FRESH, NULL, 0);
+    assert_int_equal(info().link, GTM_STORE_FRESH);
+    fake_write("d/1", "3");
+    run(50);
+    assert_int_equal(info().link, GTM_STORE_FRESH);
+}
+
 static void memory_may_fail_anywhere(void **state)
 {
     int good = 0;
@@ -322,6 +339,7 @@ int main(void)
         OPEN_TEST(closing_tells_the_truth),
         OPEN_TEST(aliens_are_left_out_and_named),
         OPEN_TEST(an_alien_in_a_listing_keeps_the_older_copy),
+        OPEN_TEST(what_a_stale_watch_brings_is_no_link),
         OPEN_TEST(memory_may_fail_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
