@@ -253,8 +253,7 @@ void quorum__merge_due(struct gtm_quorum_table *table)
         table->pools[pool].is_due = false;
         each_bit(table, pool, table->pools[pool].due, merge_target);
     }
-    if (!table->again)
-        gtm_timer_stop(table->timer);
+    /* The timer goes on: whoever looked in between has not told the others of it. */
 }
 
 /* --- results --- */

@@ -54,16 +54,37 @@ static void forget_all(struct quorum__vantage *vantage, size_t pools)
         seen_fini(&vantage->pools[p]);
     gtm_free(vantage->pools);
     vantage->pools = NULL;
+    vantage->spoken = 0;
 }
 
-/* NULL: out of memory or too many. */
-static struct quorum__vantage *vantage_of(struct gtm_quorum_table *table, const char *name)
+static void vantage_free(struct quorum__vantage *vantage, size_t pools)
 {
-    uintptr_t i = (uintptr_t)gtm_map_get(table->by_name, name);
-    if (i)
-        return table->vantages[i - 1];
+    forget_all(vantage, pools);
+    gtm_free(vantage);
+}
+
+/* One that has neither a node key nor observations leaves its room to others. */
+static void forget_if_gone(struct gtm_quorum_table *table, struct quorum__vantage *vantage)
+{
+    size_t i = 0;
+    if (vantage->here || vantage->spoken > 0)
+        return;
+    while (table->vantages[i] != vantage)
+        i++;
+    table->vantages[i] = table->vantages[--table->vantages_count];
+    gtm_map_remove(table->by_name, vantage->name);
+    vantage_free(vantage, table->intent->pools_count);
+}
+
+/* GTM_ENOMEM, GTM_ELIMIT: too many. */
+static int vantage_of(struct gtm_quorum_table *table, const char *name,
+                      struct quorum__vantage **ret)
+{
+    *ret = gtm_map_get(table->by_name, name);
+    if (*ret)
+        return 0;
     if (table->vantages_count >= VANTAGES_MAX || strlen(name) >= sizeof(table->node))
-        return NULL;
+        return GTM_ELIMIT;
     void *list = table->vantages, *votes = table->votes;
     size_t need = table->vantages_count + 1;
     int rc = gtm_grow(&list, &table->vantages_cap, need, sizeof(struct quorum__vantage *));
@@ -72,16 +93,30 @@ static struct quorum__vantage *vantage_of(struct gtm_quorum_table *table, const 
     table->votes = votes;
     struct quorum__vantage *vantage = rc || rc2 ? NULL : gtm_calloc(1, sizeof(*vantage));
     if (!vantage)
-        return NULL;
+        return GTM_ENOMEM;
     snprintf(vantage->name, sizeof(vantage->name), "%s", name);
     vantage->region = -1;
     vantage->pools = gtm_calloc(table->intent->pools_count + 1, sizeof(*vantage->pools));
-    if (!vantage->pools || gtm_map_put(table->by_name, name, (void *)(uintptr_t)need, NULL)) {
-        gtm_free(vantage->pools);
-        gtm_free(vantage);
-        return NULL;
+    if (!vantage->pools || gtm_map_put(table->by_name, name, vantage, NULL)) {
+        vantage_free(vantage, 0);
+        return GTM_ENOMEM;
     }
-    table->vantages[table->vantages_count++] = vantage;
+    *ret = table->vantages[table->vantages_count++] = vantage;
+    return 0;
+}
+
+/* The entry's vantage, which a deletion does not make; NULL: none, or no room for it, which is
+ * noted. */
+static struct quorum__vantage *whose(struct gtm_quorum_table *table, const char *name,
+                                     const struct gtm_store_entry *entry)
+{
+    struct quorum__vantage *vantage = gtm_map_get(table->by_name, name);
+    int rc = entry->value && !vantage ? vantage_of(table, name, &vantage) : 0;
+    table->again = table->again || rc == GTM_ENOMEM;
+    if (rc)
+        note_bad(table, entry->key,
+                 rc == GTM_ELIMIT ? "there are too many vantages, or its name is too long"
+                                  : gtm_err_text(rc));
     return vantage;
 }
 
@@ -106,7 +141,7 @@ static void read_node(struct gtm_quorum_table *table, const struct gtm_store_ent
         return;
     }
     note_good(table, entry->key);
-    struct quorum__vantage *vantage = vantage_of(table, name);
+    struct quorum__vantage *vantage = whose(table, name, entry);
     if (!vantage) {
         gtm_json_free(root);
         return;
@@ -125,6 +160,7 @@ static void read_node(struct gtm_quorum_table *table, const struct gtm_store_ent
     if (!same)
         quorum__mark_vantage(table, vantage);
     gtm_json_free(root);
+    forget_if_gone(table, vantage);
 }
 
 /* --- observations --- */
@@ -217,6 +253,7 @@ static void replace(struct gtm_quorum_table *table, struct quorum__vantage *vant
     struct quorum__seen *old = &vantage->pools[pool], was = *old;
     bool tell = table->opts.seen && !table->quiet && vantage->here && vantage->fit &&
                 strcmp(vantage->name, table->node) != 0;
+    vantage->spoken += (size_t)(now.votes != NULL) - (size_t)(was.votes != NULL);
     *old = now;
     for (size_t t = 0; t < table->pools[pool].count; t++) {
         uint8_t before = was.votes ? was.votes[t] : 0, vote = now.votes ? now.votes[t] : 0;
@@ -249,17 +286,19 @@ static void read_obs(struct gtm_quorum_table *table, const struct gtm_store_entr
     struct quorum__seen now = {0};
     int rc =
         entry->value && pool >= 0 ? gtm_obs_parse(entry->value, entry->value_len, &obs, &err) : 0;
-    struct quorum__vantage *vantage = pool >= 0 && !rc ? vantage_of(table, node) : NULL;
     table->objects++;
+    if (!rc)
+        note_good(table, entry->key);
+    struct quorum__vantage *vantage = pool >= 0 && !rc ? whose(table, node, entry) : NULL;
     if (vantage && entry->value)
         rc = seen_fill(table, (size_t)pool, &obs, &now);
     table->again = table->again || rc == GTM_ENOMEM;
     if (rc)
         note_bad(table, entry->key, err.text[0] ? err.text : gtm_err_text(rc));
-    else
-        note_good(table, entry->key);
     if (vantage && !rc)
         replace(table, vantage, (size_t)pool, now);
+    if (vantage)
+        forget_if_gone(table, vantage);
     if (entry->value && pool >= 0)
         gtm_obs_fini(&obs);
 }
@@ -301,6 +340,8 @@ static void reread(struct gtm_quorum_table *table)
         gtm_store_list(table->opts.store, "obs/", visit_obs, table))
         table->again = true;
     table->quiet = false;
+    for (size_t v = table->vantages_count; v > 0; v--)
+        forget_if_gone(table, table->vantages[v - 1]);
     if (table->again)
         gtm_timer_start(table->timer, AGAIN_MS);
 }
@@ -389,10 +430,8 @@ void gtm_quorum_table_free(struct gtm_quorum_table *table)
     gtm_store_unwatch(table->opts.store, table->watch_obs);
     gtm_store_unwatch(table->opts.store, table->watch_node);
     gtm_timer_free(table->timer);
-    for (size_t v = 0; v < table->vantages_count; v++) {
-        forget_all(table->vantages[v], pools);
-        gtm_free(table->vantages[v]);
-    }
+    for (size_t v = 0; v < table->vantages_count; v++)
+        vantage_free(table->vantages[v], pools);
     gtm_free(table->vantages);
     gtm_free(table->votes);
     quorum__pools_free(table->pools, pools);

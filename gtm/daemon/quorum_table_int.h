@@ -39,6 +39,7 @@ struct quorum__vantage {
     bool here;  /* its node key is there */
     bool fit;
     struct quorum__seen *pools; /* by pool of the intent */
+    size_t spoken;              /* of these, it says something about */
 };
 
 /* Targets of a pool are numbered (endpoint × 2 + family) × monitors + monitor. */
@@ -60,7 +61,7 @@ struct gtm_quorum_table {
     size_t due_count, changed_count;
     struct quorum__vantage **vantages;
     size_t vantages_count, vantages_cap;
-    struct gtm_map *by_name; /* → index + 1 */
+    struct gtm_map *by_name; /* → vantage */
     struct gtm_map *bad;     /* key of an object → why it could not be read */
     struct policy_vote *votes;
     size_t votes_cap;

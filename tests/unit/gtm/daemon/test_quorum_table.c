@@ -296,6 +296,68 @@ static void without_memory_it_stays_as_it_was(void **state)
     gtm_intent_unref(next);
 }
 
+static void nothing(void *ctx, const struct gtm_quorum_target *target,
+                    const struct gtm_quorum_view *view)
+{
+}
+
+/* Somebody looks between an observation and the end of the turn. */
+static void on_obs(void *ctx, const struct gtm_store_entry *entry)
+{
+    struct world *t = ctx;
+    gtm_quorum_table_each(t->table, 0, nothing, t);
+}
+
+static void a_look_in_between_takes_no_change_away(void **state)
+{
+    struct world *t = *state;
+    node(t, "n1", "r1", true);
+    node(t, "n2", "r2", true);
+    obs(t, "n1", A1, "");
+    obs(t, "n2", A1, "");
+    changed(t);
+    unsigned changes = t->changes;
+    struct gtm_store_watch *watch = gtm_store_watch(t->w.store, "obs/", on_obs, t);
+    assert_non_null(watch);
+    obs(t, "n1", "", A1DOWN);
+    cluster_settle(&t->w);
+    assert_true(t->changes > changes);
+    gtm_store_unwatch(t->w.store, watch);
+}
+
+/* Nodes of a fleet that is replaced every day: each has a new name. */
+static void vantages_that_are_gone_make_room(void **state)
+{
+    struct world *t = *state;
+    struct gtm_quorum_table_info info;
+    char name[32], key[64];
+    size_t bytes = 0;
+    node(t, "n1", "r1", true);
+    obs(t, "n1", "", A1DOWN);
+    for (unsigned i = 0; i < 1100; i++) {
+        snprintf(name, sizeof(name), "pod-%u", i);
+        node(t, name, "r2", true);
+        obs(t, name, A1, "");
+        for (unsigned k = 0; k < 2; k++) { /* in either order */
+            bool is_node = k == i % 2;
+            snprintf(key, sizeof(key), "%s/%s%s", is_node ? "node" : "obs", name,
+                     is_node ? "" : "/a");
+            cluster_put(&t->w, key, NULL);
+        }
+        gtm_quorum_table_info(t->table, &info);
+        bytes = i == 0 ? info.bytes : bytes;
+        assert_true(info.bytes <= bytes);
+    }
+    changed(t);
+    node(t, "n9", "r2", true);
+    obs(t, "n9", "", A1DOWN);
+    assert_string_equal(changed(t), "a1/m/4=down agreed ");
+    obs(t, "n1", A1, "");
+    node(t, "n8", "r3", true);
+    obs(t, "n8", A1, "");
+    assert_string_equal(changed(t), "a1/m/4=up agreed ");
+}
+
 int main(void)
 {
     gtm_log_set_sink(sink, NULL);
@@ -307,6 +369,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_verdict_stands_where_nobody_agrees, setup, teardown),
         cmocka_unit_test_setup_teardown(without_memory_it_stays_as_it_was, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_look_in_between_takes_no_change_away, setup, teardown),
+        cmocka_unit_test_setup_teardown(vantages_that_are_gone_make_room, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
