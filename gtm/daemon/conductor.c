@@ -65,7 +65,7 @@ static void put_differing(struct gtm_conductor *c)
 static void feed(void *ctx, const struct gtm_quorum_target *target,
                  const struct gtm_quorum_view *view)
 {
-    struct gtm_conductor *c = ctx;
+    const struct gtm_conductor *c = ctx;
     char text[POLICY_QUORUM_TEXT] = "";
     if (!view->known || view->result.health == GTM_HEALTH_UNKNOWN)
         return;
@@ -82,10 +82,21 @@ static void feed(void *ctx, const struct gtm_quorum_target *target,
                                                     .text = text});
 }
 
+static void feed_good(void *ctx, const struct gtm_quorum_target *target,
+                      const struct gtm_quorum_view *view)
+{
+    if (view->result.health != GTM_HEALTH_DOWN)
+        feed(ctx, target, view);
+}
+
+/* What is good first: a verdict does not say which monitor of a degraded address fails, and none
+ * may seem down only because the others are not fed yet. */
 static void feed_all(struct gtm_conductor *c)
 {
-    for (size_t p = 0; p < c->intent->pools_count; p++)
+    for (size_t p = 0; p < c->intent->pools_count; p++) {
+        gtm_quorum_table_each(c->opts.table, p, feed_good, c);
         gtm_quorum_table_each(c->opts.table, p, feed, c);
+    }
     gtm_state_fed(c->pipe);
 }
 
@@ -102,6 +113,12 @@ static int prepare(struct gtm_conductor *c)
         return GTM_ENOMEM;
     gtm_state_commit(c->pipe, next);
     return 0;
+}
+
+static void mark_all(struct gtm_conductor *c)
+{
+    for (size_t p = 0; p < c->intent->pools_count; p++)
+        conductor__mark(c, p); /* those that are as in the store cost a look */
 }
 
 /* A pipeline that goes on where the verdicts in the store are. */
@@ -129,8 +146,7 @@ static int start_pipe(struct gtm_conductor *c)
         drop_pipe(c);
         return rc;
     }
-    for (size_t p = 0; p < c->intent->pools_count; p++)
-        conductor__mark(c, p); /* those that are as in the store cost a look */
+    mark_all(c);
     return 0;
 }
 
@@ -167,9 +183,15 @@ void gtm_conductor_order(struct gtm_conductor *c, const char *key, const char *t
 
 static void lead(struct gtm_conductor *c)
 {
-    if (!c->pipe && start_pipe(c))
+    int rc = c->pipe ? conductor__load(c, false) : start_pipe(c);
+    if (!c->pipe)
         return;
+    if (rc) /* what was not read is written */
+        gtm_log(GTM_LOG_ERROR, "conductor", "not all verdicts in the store can be read",
+                gtm_kv_str("error", gtm_err_text(rc)));
+    mark_all(c); /* a leader that fell may have left half of its news there */
     c->takeover = true;
+    c->second_ms = gtm_mono_ms(c->clock);
     conductor__resumes(c);
     conductor__write(c);
 }
@@ -206,7 +228,9 @@ void gtm_conductor_mode(struct gtm_conductor *c, enum policy_role_mode mode)
 
 void gtm_conductor_view(struct gtm_conductor *c, int64_t rev, bool more)
 {
-    c->view_ms = gtm_mono_ms(c->clock);
+    if (rev != c->view_rev)
+        c->view_ms = gtm_mono_ms(c->clock);
+    c->view_rev = rev;
     if (c->merging && rev > c->merging_rev && !more) {
         c->merging = false;
         if (c->mode != POLICY_ROLE_LEAD) {
@@ -218,6 +242,11 @@ void gtm_conductor_view(struct gtm_conductor *c, int64_t rev, bool more)
     }
     if (c->intent)
         conductor__disputes_again(c);
+}
+
+void gtm_conductor_restored(struct gtm_conductor *c)
+{
+    c->merging_rev = 0;
 }
 
 bool gtm_conductor_merging(const struct gtm_conductor *c)
@@ -238,6 +267,11 @@ void gtm_conductor_intent(struct gtm_conductor *c, const struct gtm_intent *inte
         gtm_log0(GTM_LOG_ERROR, "conductor", "out of memory: the intent before is decided by");
         return;
     }
+    for (size_t p = 0; p < intent->pools_count; p++) {
+        int old = c->intent ? gtm_intent_pool(c->intent, intent->pools[p].name) : -1;
+        pools[p].look = true;
+        pools[p].disputed_ms = old >= 0 ? c->pools[old].disputed_ms : 0;
+    }
     gtm_free(c->pools);
     gtm_intent_unref((struct gtm_intent *)c->intent);
     c->intent = gtm_intent_ref(intent);
@@ -247,6 +281,7 @@ void gtm_conductor_intent(struct gtm_conductor *c, const struct gtm_intent *inte
     c->generation++;
     enum policy_role_mode mode = c->mode;
     if (!c->pipe) {
+        conductor__disputes(c);
         c->mode = POLICY_ROLE_START; /* whoever must decide begins now */
         gtm_conductor_mode(c, mode);
         return;
@@ -264,8 +299,7 @@ void gtm_conductor_intent(struct gtm_conductor *c, const struct gtm_intent *inte
         gtm_conductor_mode(c, mode);
         return;
     }
-    for (size_t p = 0; p < intent->pools_count; p++)
-        conductor__mark(c, p);
+    mark_all(c);
     if (c->merging)
         put_differing(c);
     conductor__write(c);
@@ -277,6 +311,10 @@ void gtm_conductor_second(struct gtm_conductor *c, struct health_engine *engine)
         gtm_conductor_mode(c, c->mode); /* there was no memory for it */
     if (c->mode != POLICY_ROLE_LEAD || !c->pipe)
         return;
+    /* Who stood still for so long is merged around: a view says that this is over. */
+    uint64_t now_ms = gtm_mono_ms(c->clock);
+    c->takeover = c->takeover || now_ms - c->second_ms >= POLICY_LEADERLESS_MS;
+    c->second_ms = now_ms;
     gtm_state_take_loads(c->pipe, c->opts.state);
     gtm_state_balance(c->pipe, engine);
     conductor__end_orders(c);

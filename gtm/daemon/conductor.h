@@ -7,11 +7,11 @@
  * ({"v":1,"rev":N,"by":NODE,"fence":F,"at":MS,"more":bool}), guarded by the leader's key and the
  * revision of view/rev: at most 100 pools a transaction, the next one begins when the last is done,
  * and "more" says that it belongs to the same news. A new leader's first transaction is written
- * even when nothing differs: it ends merging everywhere. Shares that move (ramps, drains) are
- * written at most once a second per pool; health at once.
- * MERGE: verdicts go straight into the followed state, with the number of the last view, until a
- * leader writes a new one (also when the mode is FOLLOW again already).
- * Otherwise there is no pipeline. Starting one costs what the verdicts in the store cost to read.
+ * even when nothing differs: it ends merging everywhere; so does one that stood still. Shares that
+ * move (ramps, drains) are written at most once a second per pool; health at once. MERGE: verdicts
+ * go straight into the followed state, with the number of the last view, until a leader writes a
+ * new one (also when the mode is FOLLOW again already). Otherwise there is no pipeline. Starting
+ * one costs what the verdicts in the store cost to read.
  *
  * Failure modes: a transaction that fails is tried again while this node still leads, with what is
  * true then; a conflict only after the copy has caught up.
@@ -61,6 +61,8 @@ void gtm_conductor_intent(struct gtm_conductor *conductor, const struct gtm_inte
 void gtm_conductor_changed(struct gtm_conductor *conductor);
 /* A new view was followed: follower.h tells. */
 void gtm_conductor_view(struct gtm_conductor *conductor, int64_t rev, bool more);
+/* The store was restored: its views are numbered anew. */
+void gtm_conductor_restored(struct gtm_conductor *conductor);
 /* override/KEY changed (text NULL: it is gone): follower.h tells. */
 void gtm_conductor_order(struct gtm_conductor *conductor, const char *key, const char *text,
                          size_t len);

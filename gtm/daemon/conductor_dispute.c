@@ -31,8 +31,6 @@ static bool disputed(const struct gtm_conductor *c, size_t pool, uint64_t *ret_s
 {
     const struct gtm_facts *facts = gtm_state_facts(c->opts.state);
     const struct gtm_pool *p = &c->intent->pools[pool];
-    if (!facts || facts->intent != c->intent)
-        return false;
     struct counting counting = {gtm_calloc(p->endpoints_count * 2 + 1, sizeof(*counting.counts))};
     bool any = false;
     if (!counting.counts)
@@ -58,7 +56,10 @@ static bool disputed(const struct gtm_conductor *c, size_t pool, uint64_t *ret_s
  * no excuse, since a leader that is there answers as soon as observations arrive. */
 static void look(struct gtm_conductor *c, size_t pool)
 {
+    const struct gtm_facts *facts = gtm_state_facts(c->opts.state);
     uint64_t *since = &c->pools[pool].disputed_ms, seen_ms = 0, now_ms = gtm_mono_ms(c->clock) + 1;
+    if (!facts || facts->intent != c->intent)
+        return; /* in the middle of a change: gtm_conductor_intent comes */
     if (!disputed(c, pool, &seen_ms)) {
         *since = 0;
     } else if (*since == 0) {

@@ -39,17 +39,18 @@ struct gtm_conductor {
     char **gone; /* pools whose verdicts must go */
     size_t gone_count, gone_cap;
     bool starting;       /* the pipeline is being filled: nothing is put in force yet */
-    bool takeover;       /* the first transaction of this term is due */
+    bool takeover;       /* a view is due, whatever it says: the first of this term */
     bool merging;        /* the followed state has this node's own merge */
     int64_t merging_rev; /* the view before that */
     uint64_t merging_ms; /* monotonic */
-    uint64_t view_ms;    /* when the view in force came; monotonic */
+    int64_t view_rev;    /* in force */
+    uint64_t view_ms;    /* when it came; monotonic */
     uint64_t unanswered_ms;
     struct conductor__flight *flight;
     struct conductor__ending *ending; /* an order that ended is being deleted */
     struct gtm_timer *timer;          /* writes */
     struct gtm_store_watch *resumes;
-    uint64_t pruned_ms;
+    uint64_t pruned_ms, second_ms; /* monotonic */
     struct gtm_conductor_info info;
 };
 

@@ -178,7 +178,7 @@ void conductor__mark(struct gtm_conductor *c, size_t pool)
 struct conductor__flight {
     struct gtm_conductor *c; /* NULL: gone */
     uint64_t generation;
-    int64_t rev;
+    int64_t rev, fence;
     size_t count, bytes, gone;
     uint32_t pools[POOLS_MAX];
     struct conductor__print prints[POOLS_MAX];
@@ -225,7 +225,7 @@ static int add_pool(struct gtm_conductor *c, struct conductor__flight *flight, s
     struct gtm_verdict_doc doc = {.rev = flight->rev,
                                   .intent = c->intent_rev,
                                   .at_ms = gtm_wall_ms(c->clock),
-                                  .fence = c->opts.lead.fence(c->opts.ctx)};
+                                  .fence = flight->fence};
     snprintf(doc.by, sizeof(doc.by), "%s", c->node);
     int rc = gtm_state_verdict(c->pipe, pool, &doc);
     if (rc)
@@ -285,9 +285,8 @@ static void add_view(struct gtm_conductor *c, const struct conductor__flight *fl
     struct gtm_buf text = {0};
     gtm_buf_addf(&text, "{\"v\":1,\"rev\":%lld,\"by\":", (long long)flight->rev);
     gtm_json_quote(&text, c->node, strlen(c->node));
-    gtm_buf_addf(&text, ",\"fence\":%lld,\"at\":%lld%s}",
-                 (long long)c->opts.lead.fence(c->opts.ctx), (long long)gtm_wall_ms(c->clock),
-                 batch->more ? ",\"more\":true" : "");
+    gtm_buf_addf(&text, ",\"fence\":%lld,\"at\":%lld%s}", (long long)flight->fence,
+                 (long long)gtm_wall_ms(c->clock), batch->more ? ",\"more\":true" : "");
     batch_add(batch, VIEW_KEY, &text, view_revision);
 }
 
@@ -310,7 +309,7 @@ static void settle(struct gtm_conductor *c, const struct conductor__flight *flig
     c->info.objects += flight->count;
     c->info.bytes += flight->bytes;
     c->info.rev = flight->rev;
-    c->takeover = false;
+    c->takeover = c->takeover && flight->fence != c->opts.lead.fence(c->opts.ctx);
     if (flight->generation != c->generation)
         return;
     for (size_t i = 0; i < flight->count; i++) {
@@ -386,7 +385,8 @@ void conductor__write(void *arg)
     struct batch *batch = gtm_calloc(1, sizeof(*batch));
     int64_t view_revision = 0;
     if (flight && batch) {
-        *flight = (struct conductor__flight){.c = c, .generation = c->generation};
+        *flight = (struct conductor__flight){
+            .c = c, .generation = c->generation, .fence = c->opts.lead.fence(c->opts.ctx)};
         flight->rev = conductor__stored_view(c, &view_revision) + 1;
         collect(c, flight, batch);
     }

@@ -188,8 +188,6 @@ static void on_timer(void *arg)
         gtm_conductor_view(f->conductor, rev, more);
         merging = gtm_conductor_merging(f->conductor);
         f->all_due = f->all_due || !merging; /* what the merge made is over, too */
-    } else if (!merging && view && f->conductor) {
-        gtm_conductor_view(f->conductor, rev, more);
     }
     if (merging)
         return; /* the merge stands until the next whole view */
@@ -249,6 +247,8 @@ static void on_identity(void *arg, const struct gtm_store_entry *entry)
     void *value;
     while (gtm_map_next(f->applied, &it, &name, &value))
         gtm_free(gtm_map_remove(f->applied, name));
+    if (f->conductor)
+        gtm_conductor_restored(f->conductor);
     f->view = 0;
     f->all_due = f->view_due = true;
     gtm_timer_start(f->timer, 0);

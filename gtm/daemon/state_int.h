@@ -139,6 +139,7 @@ struct gtm_state {
     uint64_t paused_ms;     /* automation: the last time it was seen paused; monotonic, 0 = not */
     uint64_t changes;
     bool isolated; /* FOLLOWS: own probes may take out */
+    bool fed;      /* PIPELINE: it knows all that was there before it began */
 
     struct gtm_map *saved;          /* key → struct gtm_saved_health; until the first commit */
     struct gtm_map *not_last_good;  /* "pool/endpoint/4" → 1; until the first commit */

@@ -43,7 +43,13 @@ static uint64_t panic_now(const struct settling *s)
     return s->now_ms + POLICY_PANIC_WINDOW_MS + 2;
 }
 
-/* After a restart: did all failures of content begin before what a panic looks at? */
+/* What is heard of now may be old: after a restart, and when a successor begins. */
+static bool begins(const struct settling *s)
+{
+    return !s->state->now || (s->state->opts.mode == GTM_STATE_PIPELINE && !s->state->fed);
+}
+
+/* Then: did all failures of content begin before what a panic looks at? */
 static bool long_ago(const struct settling *s, const struct gtm_address *address)
 {
     int64_t before = gtm_wall_ms(s->state->clock) - POLICY_PANIC_WINDOW_MS;
@@ -62,7 +68,7 @@ static bool note_content(const struct settling *s, size_t pool, struct gtm_addre
                    merged(s->next, pool, address, false) != GTM_HEALTH_DOWN;
     if (content == (address->content_ms != 0))
         return false;
-    address->content_ms = !content ? 0 : !s->state->now && long_ago(s, address) ? 1 : panic_now(s);
+    address->content_ms = !content ? 0 : begins(s) && long_ago(s, address) ? 1 : panic_now(s);
     return true;
 }
 

@@ -148,6 +148,7 @@ void gtm_state_feed(struct gtm_state *state, const struct gtm_state_fed *fed)
 
 void gtm_state_fed(struct gtm_state *state)
 {
+    state->fed = true;
     if (state->now)
         gtm_state__publish(state);
 }

@@ -144,8 +144,8 @@ static void use_intent(struct cluster_node *n)
     assert_non_null(next);
     gtm_state_commit(n->state, next);
     assert_int_equal(gtm_quorum_table_intent(n->table, n->w->intent), 0);
-    gtm_follower_intent(n->follower);
     gtm_conductor_intent(n->conductor, n->w->intent, 1);
+    gtm_follower_intent(n->follower);
     gtm_observer_intent(n->observer);
 }
 
