@@ -413,6 +413,7 @@ api: {{socket: {self.scratch}/{node.name}.sock, listen: "{node.address}:{self.ap
         self.drain("eu-west", "us-east")
         self.shift("us-east")
         self.mistake()
+        self.show("status")
         self.title("What was done, and by whom")
         self.show("audit", "list", "--limit", "8")
         code, _ = self.show("audit", "verify")

@@ -74,6 +74,23 @@ static void add_head(struct gtm_buf *out, const struct gtm_json *item)
              (double)at(item, "/memory/rss_bytes") / 1e6);
 }
 
+/* Among others: what it follows, who leads, who votes, and whether etcd is heard. */
+static void add_cluster(struct gtm_buf *out, const struct gtm_json *cluster)
+{
+    const char *leader = text_at(cluster, "/leader/node", NULL);
+
+    if (cluster == NULL)
+        return;
+    ctl_addf(out, "Cluster %s  leader %s", gtm_json_str(cluster, "mode", "?"),
+             leader != NULL ? leader : "none");
+    if (leader != NULL)
+        ctl_addf(out, " (%s)", text_at(cluster, "/leader/region", "?"));
+    ctl_addf(out, "  nodes %" PRId64 ", %" PRId64 " vote  view %" PRId64 "  intent %" PRId64,
+             at(cluster, "/nodes/total"), at(cluster, "/nodes/fit"),
+             gtm_json_i64(cluster, "view", 0), gtm_json_i64(cluster, "intent", 0));
+    ctl_addf(out, "  etcd %s\n", text_at(cluster, "/store/link", "?"));
+}
+
 /* The addresses of a list, or what stands for none. */
 static void add_list(struct gtm_buf *out, const struct gtm_json *list, const char *none)
 {
@@ -192,6 +209,7 @@ static int show_status(struct ctl *ctl, const struct gtm_json *item)
         rc = ctl_get(ctl, ctl_path(paths[i]), &root[i]);
     if (rc == CTL_OK) {
         add_head(&out, item);
+        add_cluster(&out, gtm_json_get(item, "cluster"));
         add_more(&out, item);
         gtm_buf_addc(&out, '\n');
         add_glance(ctl, &out, gtm_json_get(root[0], "items"), region_columns,

@@ -208,14 +208,18 @@ void gtm_api_get_audit(struct gtm_api_req *req)
 
 static void on_verified(void *arg, const struct gtm_audit_report *report)
 {
+    const char *error = report->code == 0                     ? NULL
+                        : report->err && report->err->text[0] ? report->err->text
+                                                              : gtm_err_text(report->code);
+    if (error && report->code != GTM_ECORRUPT) { /* says nothing about the chain */
+        gtm_api_problem(arg, 503, "unavailable", "the audit chain cannot be checked: %s", error);
+        return;
+    }
     struct gtm_json *item = gtm_json_object();
     gtm_json_add_bool(item, "sound", report->code == 0);
     gtm_json_add_i64(item, "first", report->first);
     gtm_json_add_i64(item, "last", report->last);
-    gtm_json_add_str(item, "error",
-                     report->code == 0                     ? NULL
-                     : report->err && report->err->text[0] ? report->err->text
-                                                           : gtm_err_text(report->code));
+    gtm_json_add_str(item, "error", error);
     gtm_api_item(arg, 200, "AuditCheck", item);
 }
 

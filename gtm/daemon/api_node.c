@@ -272,7 +272,9 @@ static void add_dns_settings(struct gtm_json *item, const struct gtmd *d)
     gtm_json_add_str(one, "cookie_secret",
                      !dns->cookies        ? NULL
                      : dns->cookie_secret ? dns->cookie_secret
-                                          : "random, new at each start");
+                     : d->cookie && !gtm_shared_cookie_problem(d->cookie)
+                         ? "shared by the nodes, new each week"
+                         : "random, new at each start");
     gtm_json_add_str(one, "nsid", dns->nsid);
     gtm_json_add_str(one, "chaos_version", dns->chaos_version);
     gtm_json_add_str(one, "chaos_hostname", dns->chaos_hostname);

@@ -96,6 +96,10 @@ def test_without_etcd_the_last_answers_stay_also_after_a_restart(world):
     for node in world.nodes:
         wait_for(lambda n=node: n.mode() == "isolated", f"{node.name} knows that it is alone")
         assert node.metrics()["gtm_etcd_up"] == 0
+    shown = world["eu-west-1"].ctl("status").out
+    assert "Cluster isolated  leader " in shown and "etcd away" in shown
+    verify = world["eu-west-1"].ctl("audit", "verify")
+    assert verify.code == 1 and "cannot be checked" in verify.err and "broken" not in verify.err, "nobody is alarmed"
     again = world["us-east-1"]
     again.kill()
     again.spawn_only()

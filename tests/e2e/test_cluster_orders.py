@@ -25,6 +25,15 @@ def fixture_world():
         yield c
 
 
+def test_status_shows_the_cluster(world):
+    leader = world.wait_leader()
+    other = next(n for n in world.nodes if n is not leader)
+    for node, mode in ((leader, "lead"), (other, "follow")):
+        shown = node.ctl("status").out
+        assert f"Cluster {mode}  leader {leader.name} ({leader.region})  nodes 3, 3 vote  view " in shown, shown
+        assert "etcd fresh" in shown
+
+
 def test_every_metric_is_in_the_manual(world):
     page = (ROOT / "deploy" / "man" / "gtmd.8").read_text()
     told = set(re.findall(r"^\.It Li (gtm_\w+)", page, re.M))

@@ -108,6 +108,7 @@ def test_nodes_know_each_other_and_share_a_secret():
             return any(server_cookie(one, b"12345678") == server_cookie(other, b"12345678") for _ in range(5))
 
         wait_for(shared, "a cookie of one is a cookie of the other")
+        assert "shared by the nodes" in a.get("/node").item["dns"]["cookie_secret"]
         kept = etcd.keys("/gtm/v1/secret/")
         assert "/gtm/v1/secret/dns-cookie" in kept and '"alg":"aes-256-gcm"' in kept
         assert secret not in etcd.keys("/gtm/")
