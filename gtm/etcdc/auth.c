@@ -14,6 +14,7 @@
 
 #define PASSWORD_MAX 4096u
 #define TOKEN_MAX    (16u << 10)
+#define REFUSED_NS   UINT64_C(5000000000) /* servers check passwords slowly, on purpose */
 
 void etcdc__token_drop(struct etcdc *client)
 {
@@ -21,6 +22,13 @@ void etcdc__token_drop(struct etcdc *client)
         explicit_bzero(client->token, strlen(client->token));
     gtm_free(client->token);
     client->token = NULL;
+}
+
+/* Name and password are wrong: nobody is asked again for a while. */
+static void refused(struct etcdc *client, const char *text)
+{
+    client->refused_until_ns = gtm_mono_ns(client->clock) + REFUSED_NS;
+    snprintf(client->refused_text, sizeof(client->refused_text), "%s", text);
 }
 
 /* A token becomes a header: no line may end in it. */
@@ -64,17 +72,23 @@ static void on_token(void *arg, const struct gtm_http_result *result)
         code = ETCDC_E_PROTOCOL;
     else if (code == ETCDC_E_ARG) /* wrong names and passwords come as "invalid argument" */
         code = ETCDC_E_AUTH;
+    if (code == ETCDC_E_AUTH)
+        refused(client, text);
     gtm_json_free(json);
     etcdc__authenticated(client, client->authenticating_at, code, text);
 }
 
-static int write_request(const struct etcdc *client, struct gtm_buf *body)
+static int write_request(struct etcdc *client, struct gtm_buf *body)
 {
     char *password = NULL;
     size_t len = 0;
+    struct gtm_error err = {0};
     if (client->password_file &&
-        gtm_fs_read(client->password_file, PASSWORD_MAX, &password, &len, NULL) != GTM_OK)
+        gtm_fs_read(client->password_file, PASSWORD_MAX, &password, &len, &err) != GTM_OK) {
+        snprintf(client->refused_text, sizeof(client->refused_text), "%.100s: %.200s",
+                 client->password_file, err.text);
         return ETCDC_E_AUTH;
+    }
     size_t all = len;
     while (len > 0 && (password[len - 1] == '\n' || password[len - 1] == '\r'))
         len--;
@@ -94,6 +108,8 @@ int etcdc__authenticate(struct etcdc *client, size_t endpoint)
     struct gtm_buf body = {0};
     if (client->authenticating)
         return ETCDC_OK;
+    if (gtm_mono_ns(client->clock) < client->refused_until_ns)
+        return ETCDC_E_AUTH;
     int code = write_request(client, &body);
     if (code == ETCDC_OK) {
         client->authenticating_at = endpoint;

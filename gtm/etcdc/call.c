@@ -369,7 +369,7 @@ static void await(struct etcdc__call *call, int code, int state)
 {
     call->state = state;
     if (code != ETCDC_OK)
-        failed(call, code, "", false, false);
+        failed(call, code, code == ETCDC_E_AUTH ? call->client->refused_text : "", false, false);
     else
         gtm_timer_start(call->timer, left_ms(call) + 1);
 }

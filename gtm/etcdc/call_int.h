@@ -79,7 +79,8 @@ size_t etcdc__choose(struct etcdc *client, uint32_t tried);
 uint64_t etcdc__soonest_ns(const struct etcdc *client);
 /* greet.c: asks version, cluster and member; ends with etcdc__greeted, never from inside. */
 int etcdc__greet(struct etcdc *client, size_t endpoint) GTM_MUST_CHECK;
-/* auth.c: gets a token from the endpoint; ends with etcdc__authenticated, never from inside. */
+/* auth.c: gets a token from the endpoint; ends with etcdc__authenticated, never from inside.
+ * ETCDC_E_AUTH, with client->refused_text: no password, or it was refused a moment ago. */
 int etcdc__authenticate(struct etcdc *client, size_t endpoint) GTM_MUST_CHECK;
 void etcdc__token_drop(struct etcdc *client);
 /* A short request of a client's own (greeting, token) to an endpoint. */

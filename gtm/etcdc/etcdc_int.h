@@ -59,7 +59,9 @@ struct etcdc {
     uint64_t token_made; /* rises with every token */
     struct gtm_http_request *authenticating;
     size_t authenticating_at;
-    uint64_t cluster_id, raft_term; /* the one expected, the highest seen; 0 = none */
+    uint64_t refused_until_ns;            /* name and password, by a server; 0 = not */
+    char refused_text[ETCDC__TEXT_BYTES]; /* why there is no token */
+    uint64_t cluster_id, raft_term;       /* the one expected, the highest seen; 0 = none */
     struct etcdc__call *calls;
     size_t calls_count;
     struct etcdc_counters counters;

@@ -324,9 +324,35 @@ static void tokens(void **state)
 
     open_world(&w, &(struct etcdc_opts){.user = "gtm", .password_file = "/does/not/exist"});
     assert_int_equal(etcd_client_put(&w.c, "k", "v"), ETCDC_E_AUTH);
+    assert_non_null(strstr(w.c.text, "/does/not/exist"));
     assert_int_equal(fake_gateway_requests(w.a), 0);
     close_world(&w);
     assert_int_equal(test_temp_dir_remove(dir), 0);
+}
+
+/* A password that is wrong is wrong for every call: checking it costs the server much, so it is not
+ * asked again for a while, and every call is told why. */
+static void a_wrong_password_is_no_storm(void **state)
+{
+    struct world w;
+    const struct fake_script refuses = {
+        .greetings = true,
+        .status = 400,
+        .body = "{\"code\":3,\"message\":\"etcdserver: authentication failed, invalid user ID or "
+                "password\"}"};
+    const struct fake_script greets = {.greetings = true,
+                                       .body = "{\"etcdserver\":\"3.4.23\"," HEADER
+                                               ",\"version\":\"3.4.23\"}",
+                                       .times = 2, /* version and status */
+                                       .then = &refuses};
+    open_world(&w, &(struct etcdc_opts){.user = "gtm"});
+    fake_gateway_set(w.a, &greets);
+    for (unsigned i = 0; i < 20; i++) {
+        assert_int_equal(etcd_client_get(&w.c, "k", 0), ETCDC_E_AUTH);
+        assert_non_null(strstr(w.c.text, "invalid user ID"));
+    }
+    assert_int_equal(fake_gateway_requests(w.a), 3);
+    close_world(&w);
 }
 
 /* An answer cut in two at every offset is the same answer. */
@@ -422,6 +448,7 @@ int main(void)
         cmocka_unit_test(a_learner_is_left_out),
         cmocka_unit_test(it_waits_for_one),
         cmocka_unit_test(tokens),
+        cmocka_unit_test(a_wrong_password_is_no_storm),
         cmocka_unit_test(split_anywhere),
         cmocka_unit_test(wrong_options),
         cmocka_unit_test(cancelled),
