@@ -406,7 +406,7 @@ int gtm_http_start(struct gtm_http *http, const struct gtm_http_ask *ask,
     if (ret_request)
         *ret_request = NULL;
     if (!ask->method || !ask->url || !ask->done || ask->body_max > GTM_HTTP_BODY_MAX ||
-        !url_good(ask->url))
+        !url_good(ask->url) || (http->uri && strncmp(ask->url, "https:", 6) != 0))
         return GTM_EINVAL;
     if (http->count >= WAITING_MAX)
         return GTM_ELIMIT;

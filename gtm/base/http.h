@@ -32,8 +32,8 @@ struct gtm_http_request;
 struct gtm_http_tls {
     const char *ca, *cert, *key;
     const char *uri; /* the identity that the server's certificate must have, such as
-                        "gtm:node/us-east/a" (gtm/base/tls.h), instead of the host's name; NULL =
-                        the host's name counts */
+                        "gtm:node/us-east/a" (gtm/base/tls.h), instead of the host's name: then
+                        only https:// is taken. NULL = the host's name counts */
 };
 
 struct gtm_http_opts {

@@ -136,6 +136,12 @@ bool etcdc__get_bytes(const struct gtm_json *object, const char *name, struct et
     return true;
 }
 
+/* A revision that another can follow. */
+static bool get_revision(const struct gtm_json *object, const char *name, int64_t *ret)
+{
+    return etcdc__get_i64(object, name, ret) && *ret >= 0 && *ret < INT64_MAX;
+}
+
 bool etcdc__get_header(const struct gtm_json *answer, struct etcdc_header *ret)
 {
     const struct gtm_json *header = gtm_json_get(answer, "header");
@@ -143,7 +149,7 @@ bool etcdc__get_header(const struct gtm_json *answer, struct etcdc_header *ret)
     return etcdc__get_u64(header, "cluster_id", &ret->cluster_id) &&
            etcdc__get_u64(header, "member_id", &ret->member_id) &&
            etcdc__get_u64(header, "raft_term", &ret->raft_term) &&
-           etcdc__get_i64(header, "revision", &ret->revision);
+           get_revision(header, "revision", &ret->revision);
 }
 
 bool etcdc__get_kv(const struct gtm_json *value, struct etcdc__arena *arena, struct etcdc_kv *ret)
@@ -152,8 +158,8 @@ bool etcdc__get_kv(const struct gtm_json *value, struct etcdc__arena *arena, str
     return gtm_json_type(value) == GTM_JSON_OBJECT &&
            etcdc__get_bytes(value, "key", arena, &ret->key) && ret->key.n > 0 &&
            etcdc__get_bytes(value, "value", arena, &ret->value) &&
-           etcdc__get_i64(value, "create_revision", &ret->create_revision) &&
-           etcdc__get_i64(value, "mod_revision", &ret->mod_revision) &&
+           get_revision(value, "create_revision", &ret->create_revision) &&
+           get_revision(value, "mod_revision", &ret->mod_revision) &&
            etcdc__get_i64(value, "version", &ret->version) &&
            etcdc__get_i64(value, "lease", &ret->lease);
 }

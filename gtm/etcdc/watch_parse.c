@@ -56,7 +56,7 @@ static bool read_result(const struct gtm_json *result, struct etcdc__watch_messa
     m->created = gtm_json_bool(result, "created", false);
     m->canceled = gtm_json_bool(result, "canceled", false);
     m->fragment = gtm_json_bool(result, "fragment", false);
-    if (m->header.revision < 0 || m->compact_revision < 0)
+    if (m->compact_revision < 0)
         return false;
     if (m->compact_revision > 0) {
         m->canceled = true;

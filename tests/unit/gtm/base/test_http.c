@@ -431,6 +431,11 @@ static void a_server_by_its_identity(void **state)
             assert_non_null(strstr(seen.text, "the server is gtm:node/us-east/a, gtm:node"));
         end(&seen);
     }
+    /* Without TLS nobody would look at it. */
+    client(&seen, (struct gtm_http_opts){.tls = {.uri = "gtm:node/us-east/a"}});
+    struct gtm_http_ask plain = ask_for(&seen, "http://127.0.0.1:1/");
+    assert_int_equal(gtm_http_start(seen.http, &plain, NULL), GTM_EINVAL);
+    end(&seen);
     tls_server_free(server);
     pki_free(&node);
     pki_free(&ca);

@@ -101,6 +101,9 @@ static void what_is_no_answer_is_refused(void **state)
         "{\"result\":{\"header\":{\"revision\":\"x\"}}}",
         "{\"result\":{\"header\":{\"revision\":\"-1\"}}}",
         "{\"result\":{\"header\":{\"revision\":\"99999999999999999999\"}}}",
+        "{\"result\":{\"header\":{\"revision\":\"9223372036854775807\"}}}", /* none comes next */
+        ("{\"result\":{\"events\":[{\"kv\":{\"key\":\"YQ==\","
+         "\"mod_revision\":\"9223372036854775807\"}}]}}"),
         "{\"result\":{\"events\":[{}]}}",
         "{\"result\":{\"events\":[{\"kv\":{\"key\":\"YQ==\"}}]}}",
         "{\"result\":{\"events\":[{\"kv\":{\"key\":\"\",\"mod_revision\":\"7\"}}]}}",
