@@ -92,7 +92,7 @@ class Member:
                      "--initial-cluster", ",".join(f"m{i}=http://{place.etcd(i)}:{PEER_PORT}" for i in range(members)),
                      "--initial-cluster-token", token, "--initial-cluster-state", "new",
                      "--heartbeat-interval", "50", "--election-timeout", "500", "--log-level", "warn",
-                     "--snapshot-count=5000", *extra]
+                     "--snapshot-count=5000", "--pre-vote", *extra]
         if tls:
             self.args += ["--cert-file", tls["cert"], "--key-file", tls["key"], "--trusted-ca-file", tls["ca"],
                           "--client-cert-auth"]
