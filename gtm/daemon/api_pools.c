@@ -158,9 +158,10 @@ void gtm_api_put_pool_admin(struct gtm_api_req *req)
 void gtm_api_put_endpoint_admin(struct gtm_api_req *req)
 {
     int pool = find_pool(req), endpoint = pool >= 0 ? find_endpoint(req, pool) : -1;
-    const struct gtm_pool *p = pool >= 0 ? &gtm_api_daemon(req)->intent->pools[pool] : NULL;
-    if (endpoint >= 0)
-        gtm_api_order_admin(req, "endpoint", p->name, p->endpoints[endpoint].name);
+    if (endpoint < 0)
+        return; /* answered, and gone */
+    const struct gtm_pool *p = &gtm_api_daemon(req)->intent->pools[pool];
+    gtm_api_order_admin(req, "endpoint", p->name, p->endpoints[endpoint].name);
 }
 
 void gtm_api_post_endpoint_resume(struct gtm_api_req *req)

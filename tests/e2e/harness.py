@@ -320,7 +320,7 @@ def cluster(all_down="fail_open", extra="", monitor="", addresses=None, regions=
     """cluster.yaml for regions of which the first three have a known place."""
     places = {"us-east": "[38.9, -77.0]", "eu-west": "[53.3, -6.3]", "ap-south": "[1.35, 103.8]"}
     addrs = addresses or [address(11 + i) for i in range(len(regions))]
-    lines = ["regions:"]
+    lines = ([] if "rules:" in extra else [NO_RULES.rstrip()]) + ["regions:"]
     lines += [f"  - {{name: {r}, location: {places[r]}}}" for r in regions]
     lines += ["monitors:",
               f"  - {{name: web, kind: http, port: {WEB_PORT}, path: /healthz, interval: 200ms, timeout: 150ms, "
@@ -335,7 +335,7 @@ def cluster(all_down="fail_open", extra="", monitor="", addresses=None, regions=
               "zones:", "  - name: example.com", "    file: example.com.zone", "    names:",
               "      - {name: www, types: [A, AAAA], policy: near}",
               "      - {name: first, types: [A], policy: first, ttl: 5s}"]
-    return "\n".join(lines) + "\n" + extra + ("" if "rules:" in extra else NO_RULES)
+    return "\n".join(lines) + "\n" + extra
 
 
 def health_of(node):
