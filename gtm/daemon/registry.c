@@ -20,8 +20,7 @@
 struct gtm_registry {
     struct gtmd *d;
     struct gtm_timer *timer;
-    char *written; /* the text that the store has */
-    char *writing; /* … or gets now */
+    char *writing; /* the text that the store gets now */
     char self[40]; /* this process, among those of its name */
     char rival[256];
     uint64_t written_ms; /* monotonic */
@@ -179,15 +178,19 @@ static void on_written(void *arg, const struct gtm_store_result *result)
     gtm_free(pending);
     if (!alive)
         return;
-    if (result->code == GTM_OK) {
-        gtm_free(registry->written);
-        registry->written = registry->writing;
+    if (result->code == GTM_OK)
         registry->written_ms = gtm_mono_ms(registry->d->clock);
-    } else {
-        gtm_free(registry->writing);
-    }
+    gtm_free(registry->writing);
     registry->writing = NULL;
     gtm_timer_start(registry->timer, result->code == GTM_OK ? WRITE_EVERY_MS : RETRY_MS);
+}
+
+/* Not what was written last: a process of the same name that is gone takes the entry along. */
+static bool stands(const struct gtm_registry *registry, const char *key, const char *text)
+{
+    struct gtm_store_entry entry;
+    return gtm_store_get(registry->d->store, key, &entry) == GTM_OK &&
+           entry.value_len == strlen(text) && memcmp(entry.value, text, entry.value_len) == 0;
 }
 
 static void on_timer(void *arg)
@@ -199,8 +202,7 @@ static void on_timer(void *arg)
         return;
     snprintf(key, sizeof(key), GTM_NODE_KEY_PREFIX "%s", d->node->name);
     char *text = make_text(registry);
-    bool same = text && registry->written && !registry->session_changed &&
-                strcmp(text, registry->written) == 0;
+    bool same = text && !registry->session_changed && stands(registry, key, text);
     if (!text || same || taken(registry, key) ||
         !gtm_leader_lease(gtm_cluster_leader(d->cluster))) {
         gtm_free(text);
@@ -258,7 +260,6 @@ void gtm_registry_free(struct gtm_registry *registry)
     else
         gtm_free(registry->alive);
     gtm_timer_free(registry->timer);
-    gtm_free(registry->written);
     gtm_free(registry->writing);
     gtm_free(registry);
 }

@@ -50,6 +50,15 @@ def test_what_is_applied_and_seen_is_the_same_everywhere(world):
     assert sorted(k for k in world.etcd.keys("node/")) == sorted(f"node/{n.name}" for n in world.nodes)
 
 
+def test_a_nodes_entry_that_was_lost_comes_back(world):
+    agreed(world, "us-east")
+    name = world.nodes[0].name
+    wait_for(lambda: len({n.status()["cluster"]["view"] for n in world.nodes}) == 1, "one view")
+    for _ in range(2):
+        world.etcd.ctl("del", f"/gtm/v1/node/{name}")
+        wait_for(lambda: world.etcd.get(f"node/{name}"), f"{name} is a vantage again")
+
+
 def test_an_order_given_to_one_node_is_in_force_on_all(world):
     node = world["ap-south-2"]
     assert node.ctl("endpoint", "drain", "www/www-us-east", "--yes", "--reason", "test").code == 0
