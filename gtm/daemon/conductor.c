@@ -317,7 +317,6 @@ void gtm_conductor_second(struct gtm_conductor *c, struct health_engine *engine)
     c->second_ms = now_ms;
     gtm_state_take_loads(c->pipe, c->opts.state);
     gtm_state_balance(c->pipe, engine);
-    conductor__end_orders(c);
     conductor__prune(c);
     conductor__write(c);
 }
@@ -361,7 +360,6 @@ void gtm_conductor_free(struct gtm_conductor *c)
     if (!c)
         return;
     conductor__let_go(c);
-    conductor__ending_let_go(c);
     gtm_store_unwatch(c->opts.store, c->resumes);
     gtm_timer_free(c->timer);
     gtm_state_free(c->pipe);

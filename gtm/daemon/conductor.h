@@ -66,7 +66,7 @@ void gtm_conductor_restored(struct gtm_conductor *conductor);
 /* override/KEY changed (text NULL: it is gone): follower.h tells. */
 void gtm_conductor_order(struct gtm_conductor *conductor, const char *key, const char *text,
                          size_t len);
-/* Every second: balances, orders that ended, old audit entries. engine may be NULL. */
+/* Every second: balances, old audit entries. engine may be NULL. */
 void gtm_conductor_second(struct gtm_conductor *conductor, struct health_engine *engine);
 
 /* Is the followed state fed by this node's own merge? Then verdicts from the store wait for the

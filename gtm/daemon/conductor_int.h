@@ -47,8 +47,7 @@ struct gtm_conductor {
     uint64_t view_ms;    /* when it came; monotonic */
     uint64_t unanswered_ms;
     struct conductor__flight *flight;
-    struct conductor__ending *ending; /* an order that ended is being deleted */
-    struct gtm_timer *timer;          /* writes */
+    struct gtm_timer *timer; /* writes */
     struct gtm_store_watch *resumes;
     uint64_t pruned_ms, second_ms; /* monotonic */
     struct gtm_conductor_info info;
@@ -66,11 +65,9 @@ int64_t conductor__stored_view(const struct gtm_conductor *c, int64_t *ret_revis
 void conductor__let_go(struct gtm_conductor *c); /* before it is freed */
 
 /* conductor_duty.c */
-void conductor__end_orders(struct gtm_conductor *c);
 void conductor__prune(struct gtm_conductor *c);
 void conductor__resumes(struct gtm_conductor *c);
 void conductor__on_resume(void *conductor, const struct gtm_store_entry *entry); /* watch */
-void conductor__ending_let_go(struct gtm_conductor *c);
 
 /* conductor_dispute.c */
 void conductor__disputes(struct gtm_conductor *c);       /* pools to look at */

@@ -296,7 +296,8 @@ static void note(struct gtmd *d, const struct gtm_order *order, const struct gtm
     const char *reason = order->put.reason;
     snprintf(cause, sizeof(cause), "%s%s%s%s%s", order->put.owner, reason[0] ? ": " : "", reason,
              broken[0] ? "; rules overridden: " : "", broken);
-    gtm_events_add(d->events, &(struct gtm_event){.type = GTM_EVENT_ADMIN_CHANGED,
+    gtm_events_add(d->events, &(struct gtm_event){.type = order->ended ? GTM_EVENT_OVERRIDE_EXPIRED
+                                                                       : GTM_EVENT_ADMIN_CHANGED,
                                                   .level = broken[0] ? GTM_LOG_WARN : GTM_LOG_INFO,
                                                   .subject = order->key,
                                                   .from = from,

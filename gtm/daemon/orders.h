@@ -26,6 +26,7 @@ struct gtm_order {
     struct gtm_override put;         /* put.rules: the rules that may be broken */
     const char *role;                /* of who orders: static text */
     bool guarded; /* the leader's own: not committed unless this node still leads */
+    bool ended;   /* cleared because its time is over */
 };
 
 struct gtm_order_plan {

@@ -103,7 +103,7 @@ static void step(struct gtmd *d, const char *key, const struct gtm_override *now
 
 static void end(struct gtmd *d, const char *key, const struct gtm_override *now)
 {
-    struct gtm_order gone = {.clear = true, .role = "gtmd", .guarded = true};
+    struct gtm_order gone = {.clear = true, .role = "gtmd", .guarded = true, .ended = true};
     struct gtm_order_plan plan;
     struct gtm_error err = {0};
     gone.put.kind = now->kind;

@@ -90,6 +90,12 @@ def test_an_order_ends_on_all(world):
         wait_for(lambda n=n: n.answers(FIRST) == [world.place.web("eu-west")], "drained")
     for n in world.nodes:
         wait_for(lambda n=n: n.get("/overrides").items == [] and n.answers(FIRST) == [world.place.web("us-east")], "over")
+    # Once, by whoever leads, who says it.
+    entries = [json.loads(line) for line in world.etcd.ctl("get", "/gtm/v1/audit/", "--prefix", "--print-value-only").splitlines() if line]
+    ends = [e for e in entries if e["verb"] in ("order ended", "override end")]
+    assert [(e["verb"], e["subject"]) for e in ends] == [("order ended", "endpoint/www/www-us-east")]
+    told = [e["type"] for n in world.nodes for e in n.get("/events").items if e["subject"] == "endpoint/www/www-us-east"]
+    assert told.count("OverrideExpired") == 1, told
 
 
 def test_nodes_are_drained_in_batches_while_the_rest_can_vote(world):
