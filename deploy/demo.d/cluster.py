@@ -362,21 +362,26 @@ api: {{socket: {self.scratch}/{node.name}.sock, listen: "{node.address}:{self.ap
         self.home(f"{region} is given back", 10)
 
     def shift(self, region):
-        """In steps: the leader takes them, and every node's answers follow."""
+        """In steps: the leader takes them, and every node's answers follow. Held between two, so that there is time to count."""
         steps = ",".join(map(str, SHIFT_STEPS))
         self.title(f"The users of {region} are moved away in steps of {steps} %")
         self.show("traffic", "shift", "--from", region, "--steps", steps, "--pause", f"{SHIFT_PAUSE_S}s", "--reason",
                   "an upgrade", "--yes")
+        self.show("traffic", "hold", region, "--reason", "to count who has left")
         country = next(c for c, p in self.countries.items() if nearest(p)[1] == region)
         for percent in SHIFT_STEPS:
             taken = self.everywhere(f"{region}: shift to {percent} %",
                                     lambda n, p=percent: self.share(n, region) == 1 - p / 100, SHIFT_PAUSE_S + 10,
                                     record=percent == SHIFT_STEPS[0])
+            if percent == SHIFT_STEPS[0]:
+                self.show("traffic", "show")
             got = {n.name: sum(not self.goes(n, country) for _ in range(SHIFT_ASKS)) for n in self.running()}
             deviation = math.sqrt(SHIFT_ASKS * percent * (100 - percent)) / 100
             self.claim(f"{percent} %: of {SHIFT_ASKS} answers for {country}, elsewhere on each node: "
                        + ", ".join(str(g) for g in got.values()),
                        taken is not None and all(abs(g - SHIFT_ASKS * percent / 100) <= 4 * deviation for g in got.values()))
+            if percent == SHIFT_STEPS[0]:
+                self.show("traffic", "resume", region, "--yes")
         self.gtmctl("traffic", "undo", region)
         self.home(f"shift of {region} is undone", 10)
 
