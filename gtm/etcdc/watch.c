@@ -133,7 +133,8 @@ void etcdc__watch_settle(struct etcdc_watch *w)
 
 static void succeeded(struct etcdc_watch *w)
 {
-    w->failures = 0;
+    if (w->failures > 1) /* a listing is no stream: these may go on failing, one after each */
+        w->failures = 1;
     w->failed_code = 0;
     w->text[0] = '\0';
 }

@@ -101,11 +101,26 @@ static void history_that_went_back(void **state)
     end(&w);
 }
 
+/* A server that lists, and says "compacted" to every stream, is not asked without pause. */
+static void compacted_for_ever(void **state)
+{
+    struct world w = {0};
+    const struct fake_script script = {
+        .body = "{" HEADER("50") ",\"result\":{" HEADER(
+            "50") ",\"created\":true,\"canceled\":true,\"compact_revision\":\"60\"}}"};
+    begin(&w, 0, &script);
+    etcd_client_run(&w.c, 1000);
+    unsigned asked = fake_gateway_requests(w.gateway);
+    assert_in_range(asked, 6, 60);
+    end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(closed_by_its_callback),
         cmocka_unit_test(history_that_went_back),
+        cmocka_unit_test(compacted_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
