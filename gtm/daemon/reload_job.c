@@ -154,6 +154,26 @@ static void check_same(struct gtm__job *job, const char *key, const char *old, c
                       new ? new : "");
 }
 
+/* The session and the client go on with what they began with; files are read again by themselves.
+ */
+static void check_etcd(struct gtm__job *job, const struct gtm_node_etcd *now,
+                       const struct gtm_node_etcd *next)
+{
+    bool same =
+        now->endpoints_count == next->endpoints_count && now->session_ttl_s == next->session_ttl_s;
+    for (size_t i = 0; same && i < now->endpoints_count; i++)
+        same = strcmp(now->endpoints[i], next->endpoints[i]) == 0;
+    if (!same)
+        gtm_diags_add(&job->diags, GTM_SEV_ERROR, job->node_path, 0, 0,
+                      "etcd.endpoints and etcd.session_ttl cannot change without a restart "
+                      "(gtmd --replace loses no query)");
+    check_same(job, "etcd.tls.ca", now->ca, next->ca);
+    check_same(job, "etcd.tls.cert", now->cert, next->cert);
+    check_same(job, "etcd.tls.key", now->key, next->key);
+    check_same(job, "etcd.user", now->user, next->user);
+    check_same(job, "etcd.password", now->password_file, next->password_file);
+}
+
 void gtm__job_check_node(struct gtm__job *job, const struct gtm_node *now)
 {
     const struct gtm_node *next = job->node;
@@ -184,6 +204,8 @@ void gtm__job_check_node(struct gtm__job *job, const struct gtm_node *now)
     if (next->has_etcd != now->has_etcd)
         gtm_diags_add(&job->diags, GTM_SEV_ERROR, job->node_path, 0, 0,
                       "etcd: a node cannot join or leave a cluster without a restart");
+    else
+        check_etcd(job, &now->etcd, &next->etcd);
 }
 
 /* --- installing --- */

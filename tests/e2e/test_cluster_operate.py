@@ -48,6 +48,19 @@ def verified(world):
     return item
 
 
+def test_a_reload_says_what_only_a_restart_changes(world):
+    node = world.nodes[1]
+    node.write("node.yaml", node.node_text.replace("etcd: {", "etcd: {session_ttl: 9s, "))
+    ran = node.ctl("reload")
+    assert ran.code == 1 and "session_ttl cannot change without a restart" in ran.err, ran.err
+    node.write("node.yaml", node.node_text.replace('"http', '"http://127.0.0.99:2379", "http', 1))
+    ran = node.ctl("reload")
+    assert ran.code == 1 and "etcd.endpoints" in ran.err, ran.err
+    node.write("node.yaml", node.node_text)
+    good(node.ctl("reload"))
+    calm(world)
+
+
 def test_a_leader_resigns_and_another_leads(world):
     calm(world)
     leader = world.wait_leader()
