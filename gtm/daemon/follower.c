@@ -267,7 +267,10 @@ static void on_order(void *arg, const struct gtm_store_entry *entry)
     struct gtm_follower *f = arg;
     const char *key = entry->key + strlen("override/");
     if (strlen(key) >= GTM_OVERRIDE_KEY_BYTES) {
-        note_bad(f, entry->key, "its key is too long");
+        if (entry->value)
+            note_bad(f, entry->key, "its key is too long");
+        else
+            note_good(f, entry->key);
         return;
     }
     int rc = gtm_state_order(f->opts.state, key, entry->value, entry->value_len);

@@ -164,8 +164,14 @@ static void a_damaged_verdict_keeps_the_last_and_is_shown(void **state)
     cluster_settle(w);
     assert_true(cluster_serves(w, 0, "a", "a2"));
     assert_int_equal(gtm_follower_bad(w->nodes[0].follower, key, why, &since), 2);
+    char longer[GTM_OVERRIDE_KEY_BYTES + 32];
+    snprintf(longer, sizeof(longer), "override/%0*d", GTM_OVERRIDE_KEY_BYTES, 7);
+    cluster_put(w, longer, "{}");
+    cluster_settle(w);
+    assert_int_equal(gtm_follower_bad(w->nodes[0].follower, key, why, &since), 3);
     cluster_put(w, "verdict/a", DOC("2", "up"));
     cluster_put(w, "override/endpoint/a/a2", NULL);
+    cluster_put(w, longer, NULL);
     cluster_settle(w);
     assert_int_equal(cluster_health(w, 0, "a", "a1"), GTM_HEALTH_UP);
     assert_int_equal(gtm_follower_bad(w->nodes[0].follower, key, why, &since), 0);
