@@ -9,6 +9,7 @@
 #include "gtm/base/log.h"
 #include "gtm/base/mem.h"
 #include "gtm/base/rand.h"
+#include "gtm/coord/secret.h"
 #include "gtm/coord/store_file.h"
 #include "gtm/daemon/intent_source.h"
 #include "gtm/daemon/orders.h"
@@ -533,8 +534,8 @@ int gtmd_run(const char *node_path, bool replace)
     return d.exit_code;
 }
 
-/* What the listeners would refuse at the start. */
-static void check_certificates(const struct gtm_node *node, struct gtm_diags *diags)
+/* What the listeners would refuse at the start, and a key without which the node would go on. */
+static void check_keys(const struct gtm_node *node, struct gtm_diags *diags)
 {
     const struct gtm_node_dns *dns = &node->dns;
     struct gtm_error err = {0};
@@ -550,6 +551,10 @@ static void check_certificates(const struct gtm_node *node, struct gtm_diags *di
             gtm_diags_add(diags, GTM_SEV_ERROR, node->path, 0, 0, "%s", err.text);
         gtm_api_tls_free(tls);
     }
+    struct gtm_secret_key key = {.id = ""};
+    if (node->secret_key && gtm_secret_key_load(node->secret_key, &key, &err) != GTM_OK)
+        gtm_diags_add(diags, GTM_SEV_WARNING, node->path, 0, 0, "secret_key: %s", err.text);
+    gtm_secret_key_clear(&key);
 }
 
 int gtmd_check(const char *node_path)
@@ -569,7 +574,7 @@ int gtmd_check(const char *node_path)
         d.settings = gtm_settings_load(d.node, d.intent, &diags);
         d.compiled = gtm_compile_in(d.intent, d.geo ? d.geo->db : NULL, NULL, copies, &diags);
         gtm_free(copies);
-        check_certificates(d.node, &diags);
+        check_keys(d.node, &diags);
         rc = d.compiled && d.settings && !diags.errors ? GTMD_OK : GTMD_USAGE;
         gtm_diags_print(&diags, stderr);
         gtm_diags_fini(&diags);

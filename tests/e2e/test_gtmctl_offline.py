@@ -137,6 +137,13 @@ def test_a_missing_file_is_told_before_the_start(copy, tmp_path, name, missing, 
     assert code == 2 and words in text and "No such file" in text and missing in text, text
 
 
+def test_a_secret_that_others_can_read_is_told_before_the_start(copy, tmp_path):
+    shutil.copytree(copy / "cluster", tmp_path / "cluster")
+    (tmp_path / "cluster" / "secret.key").chmod(0o644)
+    code, text = gtmd_check(tmp_path / "cluster" / "us-east-node.yaml")
+    assert code == 0 and "warning: secret_key: " in text and "chmod 0600" in text, text
+
+
 @pytest.mark.parametrize("levels, code", [(8, 0), (9, 2)])
 def test_what_validate_takes_gtmd_takes(tmp_path, levels, code):
     chain = "".join(f"  - {{name: p{i}, steer: weighted, to: [{{policy: p{i + 1}}}]}}\n" for i in range(levels - 1))
