@@ -98,7 +98,7 @@ static int write_file(const struct ctl *ctl, const char *dir, const char *name,
                             : gtm_error_set(&err, GTM_ENOMEM, "out of memory");
     if (rc == GTM_OK && !ctl->yes &&
         gtm_fs_read(path, GTM_MANIFEST_FILE_MAX, &there, &len, &err) != GTM_ENOTFOUND &&
-        (there == NULL || len != text->len || memcmp(there, text->data, len) != 0))
+        (there == NULL || len != text->len || (len && memcmp(there, text->data, len) != 0)))
         rc = gtm_error_at(&err, GTM_EEXIST, path, 0, 0,
                           "there is another file; --yes writes over it");
     if (rc == GTM_OK)
