@@ -199,8 +199,12 @@ void gtm_state_follow_verdict(struct gtm_state *state, size_t pool,
     each_address(state, pool, doc, put_last_good);
 }
 
+static void weigh_all(struct gtm_state *state);
+
 void gtm_state_followed(struct gtm_state *state)
 {
+    if (state->isolated) /* what was not the last one may be it by these verdicts */
+        weigh_all(state);
     if (state->now)
         gtm_state__publish(state);
 }
@@ -262,7 +266,7 @@ int gtm_state_order(struct gtm_state *state, const char *key, const char *text, 
         return rc;
     gtm_state__drain_changed(state, key);
     gtm_facts_apply_override(facts, key, &state->now->touched);
-    gtm_state__publish(state);
+    gtm_state_followed(state);
     return 0;
 }
 
@@ -348,12 +352,12 @@ static size_t serving_in(const struct gtm_facts *facts, size_t pool, unsigned fa
 }
 
 static bool last_of_list(const struct gtm_facts *facts, size_t pool, size_t endpoint,
-                         unsigned family, const unsigned *regions, size_t count)
+                         unsigned family, const unsigned *regions, size_t count, size_t self)
 {
     unsigned region = facts->intent->pools[pool].endpoints[endpoint].region;
     for (size_t i = 0; i < count; i++)
         if (regions[i] == region)
-            return serving_in(facts, pool, family, regions, count) <= 1;
+            return serving_in(facts, pool, family, regions, count) <= self;
     return false; /* this list does not have it */
 }
 
@@ -374,12 +378,13 @@ static bool last_target(const struct gtm_facts *facts, const struct gtm_policy *
     return named;
 }
 
-/* Would an answer be left with nothing that serves? Of the pool, of the policies' lists of regions,
- * or of what weighted ones name by endpoint. */
+/* Would an answer be left with nothing that serves without this address? Of the pool, of the
+ * policies' lists of regions, or of what weighted ones name by endpoint. */
 static bool last_one(const struct gtm_facts *facts, size_t pool, size_t endpoint, unsigned family)
 {
     const struct gtm_intent *intent = facts->intent;
-    if (serving_in(facts, pool, family, NULL, 0) <= 1)
+    size_t self = gtm_states_serves(facts->states, pool, endpoint, (enum gtm_family)family);
+    if (serving_in(facts, pool, family, NULL, 0) <= self)
         return true;
     for (size_t i = 0; i < intent->policies_count; i++) {
         const struct gtm_policy *policy = &intent->policies[i];
@@ -387,11 +392,11 @@ static bool last_one(const struct gtm_facts *facts, size_t pool, size_t endpoint
             return true;
         if (!policy->has_pool || policy->pool != pool)
             continue;
-        if (last_of_list(facts, pool, endpoint, family, policy->order, policy->order_count))
+        if (last_of_list(facts, pool, endpoint, family, policy->order, policy->order_count, self))
             return true;
         for (size_t r = 0; r < policy->routes_count; r++)
             if (last_of_list(facts, pool, endpoint, family, policy->routes[r].regions,
-                             policy->routes[r].regions_count))
+                             policy->routes[r].regions_count, self))
                 return true;
     }
     return false;
@@ -404,14 +409,15 @@ static void weigh(struct gtm_state *state, size_t pool, size_t endpoint, unsigne
     size_t at = (now->facts->base[pool] + endpoint) * 2 + family;
     struct gtm_address *address = &now->addresses[at];
     bool down = state->isolated && own_health(now, pool, at) == GTM_HEALTH_DOWN;
-    if (address->local && !down) {
+    bool last = down && last_one(now->facts, pool, endpoint, family);
+    if (address->local && (!down || last)) {
         address->local = false;
         put_health(state, pool, endpoint, family, (enum gtm_health)address->verdict,
-                   state->isolated ? "this node's own checks see it up again"
-                                   : "verdicts are followed again");
+                   last              ? "by the verdicts nothing else is left"
+                   : state->isolated ? "this node's own checks see it up again"
+                                     : "verdicts are followed again");
     } else if (!address->local && down && address->verdict != GTM_HEALTH_DOWN &&
-               gtm_states_serves(now->facts->states, pool, endpoint, family) &&
-               !last_one(now->facts, pool, endpoint, family)) {
+               gtm_states_serves(now->facts->states, pool, endpoint, family) && !last) {
         address->local = true;
         put_health(state, pool, endpoint, family, GTM_HEALTH_DOWN,
                    "the store is away, and this node's own checks see it down");
@@ -427,6 +433,12 @@ static void weigh_pool(struct gtm_state *state, size_t pool)
                 weigh(state, pool, e, f);
 }
 
+static void weigh_all(struct gtm_state *state)
+{
+    for (size_t p = 0; state->now && p < state->now->facts->intent->pools_count; p++)
+        weigh_pool(state, p);
+}
+
 void gtm_state__observed(struct gtm_state *state, size_t pool)
 {
     if (state->isolated)
@@ -440,8 +452,7 @@ void gtm_state_isolated(struct gtm_state *state, bool on)
     if (state->opts.mode != GTM_STATE_FOLLOWS || state->isolated == on)
         return;
     state->isolated = on;
-    for (size_t p = 0; state->now && p < state->now->facts->intent->pools_count; p++)
-        weigh_pool(state, p);
+    weigh_all(state);
     gtm_state_followed(state);
 }
 

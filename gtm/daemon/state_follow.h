@@ -26,7 +26,8 @@ void gtm_state_followed(struct gtm_state *state);
 
 /* Own probes may (or may no longer) take out addresses that verdicts call healthy, except the last
  * that serves in a pool, or in a list of regions that a policy answers from; what they took out
- * comes back when they see it up, or when this ends. Publishes. */
+ * comes back when a verdict or an order makes it the last, when they see it up, or when this ends.
+ * Publishes. */
 void gtm_state_isolated(struct gtm_state *state, bool on);
 /* Addresses that are out because of it. */
 size_t gtm_state_isolated_out(const struct gtm_state *state);

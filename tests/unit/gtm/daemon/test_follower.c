@@ -268,6 +268,31 @@ static void isolated_own_checks_only_remove(void **state)
     assert_false(cluster_serves(w, 0, "a", "a2"));
 }
 
+/* Verdicts still come while a node is isolated, or just before it is not any more: what its own
+ * checks took out is the last one by them. */
+static void isolated_a_verdict_may_leave_the_last_one(void **state)
+{
+    struct cluster *w = *state;
+    cluster_put(w, "verdict/a",
+                "{\"v\":1,\"intent\":1,\"at\":1,\"by\":\"x\",\"fence\":1,\"rev\":1,\"e\":{\"a1\":{"
+                "\"4\":{\"h\":\"up\",\"s\":5}},"
+                "\"a2\":{\"4\":{\"h\":\"up\",\"s\":5}},\"a3\":{\"4\":{\"h\":\"up\",\"s\":5}}}}");
+    cluster_see(w, 0, "a/a1/m/4", REFUSED);
+    cluster_see(w, 0, "a/a2/m/4", UP);
+    cluster_see(w, 0, "a/a3/m/4", UP);
+    cluster_settle(w);
+    isolate(w, true, true, true, true);
+    assert_false(cluster_serves(w, 0, "a", "a1"));
+    cluster_put(
+        w, "verdict/a",
+        "{\"v\":1,\"intent\":1,\"at\":2,\"by\":\"x\",\"fence\":1,\"rev\":2,\"e\":{\"a1\":{"
+        "\"4\":{\"h\":\"up\",\"s\":5}},"
+        "\"a2\":{\"4\":{\"h\":\"down\",\"s\":5}},\"a3\":{\"4\":{\"h\":\"down\",\"s\":5}}}}");
+    cluster_settle(w);
+    assert_true(cluster_serves(w, 0, "a", "a1"));
+    assert_int_equal(gtm_state_isolated_out(w->nodes[0].state), 0);
+}
+
 static void without_canaries_something_of_its_own_must_be_up(void **state)
 {
     struct cluster *w = *state;
@@ -300,6 +325,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_restart_begins_with_what_the_copy_has, setup, teardown),
         cmocka_unit_test_setup_teardown(isolated_own_checks_only_remove, setup, teardown),
+        cmocka_unit_test_setup_teardown(isolated_a_verdict_may_leave_the_last_one, setup, teardown),
         cmocka_unit_test_setup_teardown(without_canaries_something_of_its_own_must_be_up, setup,
                                         teardown),
     };
