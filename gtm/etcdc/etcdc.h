@@ -265,7 +265,8 @@ enum etcdc_event_type {
                      */
     ETCDC_STALE,    /* nothing was heard from a member with quorum for opts.stale_ms */
     ETCDC_FRESH,    /* heard again; everything up to `revision` is known */
-    ETCDC_FAILED    /* permanent (code): denied, another cluster. Tried again every few seconds */
+    ETCDC_FAILED    /* permanent (code): denied, another cluster. Tried again every few seconds;
+                       FRESH says that it is over */
 };
 struct etcdc_event {
     enum etcdc_event_type type;

@@ -123,6 +123,7 @@ void etcdc__watch_settle(struct etcdc_watch *w)
     if (w->closed || !etcdc__life_turn(&w->life, etcdc__watch_now_ns(w)))
         return;
     if (w->life.state == ETCDC__LIFE_FRESH) {
+        w->failed_code = 0;
         tell_state(w, ETCDC_FRESH, ETCDC_OK, "");
         return;
     }
@@ -131,12 +132,20 @@ void etcdc__watch_settle(struct etcdc_watch *w)
         switch_endpoint(w, "nothing was heard on a watch");
 }
 
+void etcdc__watch_recovered(struct etcdc_watch *w)
+{
+    bool told = w->failed_code != 0 && w->life.state == ETCDC__LIFE_FRESH;
+    w->failed_code = 0;
+    if (told)
+        tell_state(w, ETCDC_FRESH, ETCDC_OK, "");
+}
+
 static void succeeded(struct etcdc_watch *w)
 {
     if (w->failures > 1) /* a listing is no stream: these may go on failing, one after each */
         w->failures = 1;
-    w->failed_code = 0;
     w->text[0] = '\0';
+    etcdc__watch_recovered(w);
 }
 
 /* --- listings --- */
@@ -183,8 +192,8 @@ static void listed(struct etcdc_watch *w, const struct etcdc_answer *answer)
     if (w->stream && w->catching_up && changed && !w->queue) {
         switch_endpoint(w, "a watch was behind what others have");
     } else if (!w->stream) {
-        succeeded(w);
         gtm_timer_start(w->retry, 0);
+        succeeded(w);
     }
 }
 

@@ -54,6 +54,8 @@ uint64_t etcdc__watch_now_ns(const struct etcdc_watch *w);
 void etcdc__watch_leave(struct etcdc_watch *w);
 /* Tries again later; what is permanent is told, once. */
 void etcdc__watch_failed(struct etcdc_watch *w, int code, const char *text);
+/* Tells that a failure that was told is over, unless STALE says more. */
+void etcdc__watch_recovered(struct etcdc_watch *w);
 /* Tells a change between fresh and stale. */
 void etcdc__watch_settle(struct etcdc_watch *w);
 

@@ -83,8 +83,8 @@ static void take(struct etcdc_watch *w, struct etcdc__watch_message *m, int code
         return;
     }
     if (m->created && !m->code) {
-        w->failed_code = 0;
         w->renewed = false;
+        etcdc__watch_recovered(w);
     }
     snprintf(text, sizeof(text), "%s", m->text);
     code = etcdc__core_message(&w->core, m);

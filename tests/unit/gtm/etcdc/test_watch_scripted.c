@@ -26,7 +26,7 @@ struct world {
     struct etcd_client c;
     struct etcdc_watch *watch;
     bool closes; /* at the first event */
-    unsigned puts, failed, fresh;
+    unsigned puts, failed, fresh, stale;
     int code;
 };
 
@@ -35,6 +35,7 @@ static void on_event(void *arg, const struct etcdc_event *event)
     struct world *w = arg;
     w->puts += event->type == ETCDC_PUT;
     w->fresh += event->type == ETCDC_FRESH;
+    w->stale += event->type == ETCDC_STALE;
     w->failed += event->type == ETCDC_FAILED;
     if (event->type == ETCDC_FAILED)
         w->code = event->code;
@@ -51,7 +52,7 @@ static void begin(struct world *w, int64_t after, const struct fake_script *scri
     const char *urls[] = {fake_gateway_url(w->gateway), NULL};
     etcd_client_open(&w->c, urls, NULL);
     struct etcdc_watch_opts opts = {
-        .key = etcdc_str("a"), .end = etcdc_str("z"), .after = after, .stale_ms = 400};
+        .key = etcdc_str("a"), .end = etcdc_str("z"), .after = after, .stale_ms = 2000};
     w->watch = etcdc_watch(w->c.etcdc, &opts, on_event, w);
     assert_non_null(w->watch);
 }
@@ -115,12 +116,35 @@ static void compacted_for_ever(void **state)
     end(&w);
 }
 
+/* Who was told of a failure is told of its end, also when nothing has changed and ordinary calls
+ * went well all the time. */
+static void a_failure_has_an_end(void **state)
+{
+    struct world w = {0};
+    const struct fake_script denies = {
+        .body = "{" HEADER("8") ",\"result\":{" HEADER(
+            "8") ",\"created\":true,\"canceled\":true,\"cancel_reason\":\"permission denied\"}}"};
+    const struct fake_script allows = {
+        .body = "{" HEADER("8") ",\"result\":{" HEADER("8") ",\"created\":true}}"};
+    begin(&w, 8, &allows);
+    etcd_client_wait(&w.c, &w.fresh, 1);
+    fake_gateway_set(w.gateway, &denies);
+    etcd_client_wait(&w.c, &w.failed, 1);
+    assert_int_equal(w.code, ETCDC_E_DENIED);
+    assert_int_equal(w.fresh, 1);
+    fake_gateway_set(w.gateway, &allows);
+    etcd_client_wait(&w.c, &w.fresh, 2);
+    assert_int_equal(w.stale, 0);
+    end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(closed_by_its_callback),
         cmocka_unit_test(history_that_went_back),
         cmocka_unit_test(compacted_for_ever),
+        cmocka_unit_test(a_failure_has_an_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
