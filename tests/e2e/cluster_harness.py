@@ -21,6 +21,7 @@ from netns_harness import in_netns
 
 REGIONS = ("us-east", "eu-west", "ap-south")
 CLIENT_PORT, PEER_PORT = 2379, 2380
+AGREE_S = 5.0 * (3 if BUILD.name.endswith(("-asan", "-tsan")) else 1)  # all nodes, after healing
 
 
 class Loopback:

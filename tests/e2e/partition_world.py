@@ -3,12 +3,11 @@
 share. Import the fixtures by name."""
 import pytest
 
-from cluster_harness import REGIONS, Cluster, Etcd, OverWan
+from cluster_harness import AGREE_S, REGIONS, Cluster, Etcd, OverWan
 from harness import cluster, wait_for
 from netns_harness import Wan
 
 FIRST = "first.example.com"  # us-east, then eu-west, then ap-south
-AGREE_S = 5.0                # after healing
 # The time-out of an election is at least ten round trips of the slowest link (150 ms).
 ETCD = ("--heartbeat-interval", "150", "--election-timeout", "1500")
 

@@ -6,9 +6,8 @@ import time
 import pytest
 
 from harness import wait_for
-from partition_world import (agreed, fixture_module_world, fixture_wan, fixture_world, modes, whole)  # noqa: F401  pylint: disable=unused-import
-
-FIRST = "first.example.com"  # us-east, then eu-west, then ap-south
+from partition_world import (FIRST, agreed, fixture_module_world, fixture_wan, fixture_world, modes,  # noqa: F401
+                             whole)  # pylint: disable=unused-import
 
 
 def test_a_link_between_two_regions_is_cut_and_nothing_changes(world):

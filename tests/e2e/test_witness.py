@@ -2,14 +2,13 @@
 """Two serving regions and a witness, the commonest deployment: whatever one of the three is lost, the rest decides."""
 import pytest
 
-from cluster_harness import REGIONS, Cluster, Etcd, OverWan
+from cluster_harness import AGREE_S, REGIONS, Cluster, Etcd, OverWan
 from harness import cluster, wait_for
 from netns_harness import Wan
 
 FIRST = "first.example.com"  # us-east, then eu-west
 SERVING = ("us-east", "eu-west")
 WITNESS = "ap-south"
-AGREE_S = 5.0  # after healing
 
 
 def intent(place):
