@@ -183,13 +183,16 @@ void gtm_conductor_order(struct gtm_conductor *c, const char *key, const char *t
 
 static void lead(struct gtm_conductor *c)
 {
-    int rc = c->pipe ? conductor__load(c, false) : start_pipe(c);
+    int64_t revision = 0;
+    /* A leader that fell may have left half of its news there. */
+    bool moved = c->pipe && conductor__stored_view(c, &revision) != c->merging_rev;
+    int rc = !c->pipe ? start_pipe(c) : moved ? conductor__load(c, false) : 0;
     if (!c->pipe)
         return;
     if (rc) /* what was not read is written */
         gtm_log(GTM_LOG_ERROR, "conductor", "not all verdicts in the store can be read",
                 gtm_kv_str("error", gtm_err_text(rc)));
-    mark_all(c); /* a leader that fell may have left half of its news there */
+    mark_all(c);
     c->takeover = true;
     c->second_ms = gtm_mono_ms(c->clock);
     conductor__resumes(c);
