@@ -76,9 +76,11 @@ static void on_look(void *arg)
         enter(c, &role);
     else
         c->why = role.why;
-    if (c->mode == POLICY_ROLE_ISOLATED)
+    if (c->rejoin_ms)
         gtm_cluster__isolation(c); /* what of its own is up may differ by now */
     uint64_t wait_ms = LOOK_MS;
+    if (c->rejoin_ms && c->rejoin_ms - input.now_ms < wait_ms)
+        wait_ms = c->rejoin_ms - input.now_ms;
     if (role.look_again_ms > input.now_ms && role.look_again_ms - input.now_ms < wait_ms)
         wait_ms = role.look_again_ms - input.now_ms;
     gtm_timer_start(c->look, wait_ms);

@@ -31,7 +31,8 @@ struct gtm_cluster {
     const char *why; /* a fixed text */
     int64_t mode_since_ms;
     uint64_t away_since_ms, leader_gone_ms; /* monotonic; 0 = it is not */
-    int64_t lease, intent_told;             /* as told to the parts */
+    uint64_t rejoin_ms; /* until when own checks may remove, though no more isolated; monotonic */
+    int64_t lease, intent_told; /* as told to the parts */
     bool drained;
 };
 

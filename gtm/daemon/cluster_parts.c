@@ -98,9 +98,18 @@ static void set_canaries(struct gtm_cluster *c)
     gtm_canaries_set(c->canaries, targets, n);
 }
 
+/* Whoever comes back must tell the others first what it saw, and they decide: until then what its
+ * own checks took out stays out, or its users would go back to what died meanwhile. */
+#define REJOIN_MS 4000u
+
 void gtm_cluster__isolation(struct gtm_cluster *c)
 {
-    gtm_follower_isolated(c->follower, c->mode == POLICY_ROLE_ISOLATED,
+    uint64_t now_ms = gtm_mono_ms(c->d->clock);
+    if (c->mode == POLICY_ROLE_ISOLATED)
+        c->rejoin_ms = now_ms + REJOIN_MS;
+    else if (now_ms >= c->rejoin_ms)
+        c->rejoin_ms = 0;
+    gtm_follower_isolated(c->follower, c->rejoin_ms > 0,
                           c->d->node->dns.when_isolated == GTM_ISOLATED_LOCAL,
                           gtm_canaries_count(c->canaries) > 0, gtm_canaries_fit(c->canaries, NULL));
 }

@@ -130,6 +130,28 @@ def test_without_etcd_the_last_answers_stay_also_after_a_restart(world):
     wait_for(lambda: all(n.mode() in ("follow", "lead") for n in world.nodes), "all follow again")
 
 
+def test_a_server_that_died_without_etcd_gets_no_users_when_etcd_is_back(world):
+    agreed(world, "us-east")
+    for member in world.etcd.members:
+        member.kill()
+    for node in world.nodes:
+        wait_for(lambda n=node: n.mode() == "isolated", f"{node.name} knows that it is alone")
+    world.webs["us-east"].set("stopped")
+    agreed(world, "eu-west")
+    for member in world.etcd.members:
+        member.start()
+
+    def settled():
+        sent = [n.name for n in world.nodes if n.answers(FIRST) == [world.place.web("us-east")]]
+        assert not sent, f"{sent} send users back to the dead server"
+        verdict = json.loads(world.etcd.get("verdict/www")) if world.etcd.leader() else {}
+        down = verdict and verdict["e"]["www-us-east"]["4"]["h"] == "down"
+        return down and all(n.mode() in ("follow", "lead") for n in world.nodes)
+
+    wait_for(settled, "the verdict says so, too")
+    agreed(world, "eu-west")
+
+
 def test_a_lost_region_takes_leader_and_member_with_it(world):
     lost = world.wait_leader().region
     rest = [r for r in REGIONS if r != lost]
