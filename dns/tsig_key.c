@@ -4,18 +4,9 @@
  */
 #include "dns/tsig.h"
 
-#include <string.h>
+#include "gtm/base/base64.h"
 
-static int base64_value(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
+#include <string.h>
 
 /* Strict but for white space. Returns the octets, or -1: no base64, -2: too many. */
 static int base64_decode(const char *text, size_t len, uint8_t *out, size_t room)
@@ -28,7 +19,7 @@ static int base64_decode(const char *text, size_t len, uint8_t *out, size_t room
         char c = text[i];
         if (c == ' ' || c == '\t' || c == '\n' || c == '\r')
             continue;
-        int v = base64_value(c);
+        int v = gtm_base64_value(c);
         if (c == '=' && digits % 4 >= 2 && padding < 2)
             padding++;
         else if (v < 0 || padding > 0)

@@ -5,6 +5,8 @@
  */
 #include "dns/zonefile_rdata.h"
 
+#include "gtm/base/base64.h"
+
 #include "dns/rr.h"
 
 #include <arpa/inet.h>
@@ -290,17 +292,6 @@ int dns__field_hex(struct dns__rd *rd, bool all)
                     : dns__rd_fail(rd, last, "odd number of hexadecimal digits: one is missing");
 }
 
-static int base64_value(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 /* Base64 in pieces. */
 struct base64 {
     uint32_t bits;
@@ -309,7 +300,7 @@ struct base64 {
 
 static int base64_char(struct dns__rd *rd, struct base64 *b, char c, const struct dns__token *token)
 {
-    int value = base64_value(c);
+    int value = gtm_base64_value(c);
     bool pad = c == '=' && b->count >= 2;
     if ((value < 0 && !pad) || (b->pads > 0 && !pad))
         return dns__rd_fail(rd, token, "expected base64, found '%c'",

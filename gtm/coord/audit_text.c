@@ -16,7 +16,7 @@
 
 #define HASH_HEAD ",\"hash\":\""
 #define HASH_TAIL "\"}"
-#define HASH_ALL  (sizeof(HASH_HEAD) - 1 + COORD__SHA_TEXT - 1 + sizeof(HASH_TAIL) - 1)
+#define HASH_ALL  (sizeof(HASH_HEAD) - 1 + GTM_SHA256_HEX_BYTES - 1 + sizeof(HASH_TAIL) - 1)
 
 void coord__audit_key(int64_t seq, char out[COORD__AUDIT_KEY])
 {
@@ -37,9 +37,9 @@ static void add_text(struct gtm_json *json, const char *key, const char *s)
         if (cut + step > GTM_AUDIT_TEXT_MAX)
             break;
     }
-    char *part = gtm_strndup(s, cut), name[40], hash[COORD__SHA_TEXT] = "";
+    char *part = gtm_strndup(s, cut), name[40], hash[GTM_SHA256_HEX_BYTES] = "";
     snprintf(name, sizeof(name), "%.20s_sha256", key);
-    bool good = part && coord__sha256(s, len, "", 0, hash);
+    bool good = part && gtm_sha256_hex(s, len, hash);
     /* A child that is NULL makes the root incomplete: nothing is written without its hash. */
     if (!good)
         gtm_json_add(json, key, NULL);
@@ -72,8 +72,8 @@ char *coord__audit_entry_text(const struct gtm_json *entry, struct coord__audit_
     gtm_buf_addf(&buf, "{\"v\":1,\"seq\":%" PRId64 ",\"prev\":\"%s\",%s", head->seq + 1, head->hash,
                  rest + 1);
     gtm_free(rest);
-    char hash[COORD__SHA_TEXT];
-    if (buf.failed || !coord__sha256(buf.data, buf.len, "", 0, hash)) {
+    char hash[GTM_SHA256_HEX_BYTES];
+    if (buf.failed || !gtm_sha256_hex(buf.data, buf.len, hash)) {
         gtm_buf_fini(&buf);
         return NULL;
     }
@@ -92,7 +92,8 @@ char *coord__audit_head_text(const struct coord__audit_head *head)
 
 static bool is_hash(const char *s)
 {
-    return strlen(s) == COORD__SHA_TEXT - 1 && strspn(s, "0123456789abcdef") == COORD__SHA_TEXT - 1;
+    return strlen(s) == GTM_SHA256_HEX_BYTES - 1 &&
+           strspn(s, "0123456789abcdef") == GTM_SHA256_HEX_BYTES - 1;
 }
 
 static int parse(const char *key, const char *text, size_t len, struct gtm_json **ret_json,
@@ -134,16 +135,16 @@ int coord__audit_head_parse(const char *text, size_t len, struct coord__audit_he
 }
 
 /* The entry's own hash over its own text. */
-static int check_hash(const char *key, const char *text, size_t len, char ret_hash[COORD__SHA_TEXT],
-                      struct gtm_error *err)
+static int check_hash(const char *key, const char *text, size_t len,
+                      char ret_hash[GTM_SHA256_HEX_BYTES], struct gtm_error *err)
 {
     const char *at = text + (len > HASH_ALL ? len - HASH_ALL : 0);
     const char *hex = at + sizeof(HASH_HEAD) - 1;
-    char hash[COORD__SHA_TEXT];
+    char hash[GTM_SHA256_HEX_BYTES];
     if (len <= HASH_ALL || memcmp(at, HASH_HEAD, sizeof(HASH_HEAD) - 1) != 0 ||
         memcmp(text + len - 2, HASH_TAIL, 2) != 0)
         return gtm_error_set(err, GTM_ECORRUPT, "%.64s: does not end with its hash", key);
-    if (!coord__sha256(text, len - HASH_ALL, "}", 1, hash))
+    if (!gtm_sha256_hex2(text, len - HASH_ALL, "}", 1, hash))
         return gtm_error_set(err, GTM_ENOMEM, "%s", gtm_err_text(GTM_ENOMEM));
     if (memcmp(hex, hash, sizeof(hash) - 1) != 0)
         return gtm_error_set(err, GTM_ECORRUPT, "%.64s: was changed: its hash does not match", key);
@@ -155,7 +156,7 @@ int gtm_audit_verify(struct gtm_audit_check *check, const char *key, const char 
                      struct gtm_error *err)
 {
     struct gtm_json *json;
-    char hash[COORD__SHA_TEXT], want[COORD__AUDIT_KEY];
+    char hash[GTM_SHA256_HEX_BYTES], want[COORD__AUDIT_KEY];
     int rc = parse(key, text, len, &json, err);
     if (rc != GTM_OK)
         return rc;

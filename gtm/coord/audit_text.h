@@ -5,14 +5,14 @@
 #ifndef GTM_COORD_AUDIT_TEXT_H
 #define GTM_COORD_AUDIT_TEXT_H
 
+#include "gtm/base/sha.h"
 #include "gtm/coord/audit.h"
-#include "gtm/coord/sha.h"
 
 #define COORD__AUDIT_KEY 32
 
 struct coord__audit_head {
     int64_t seq, first;
-    char hash[COORD__SHA_TEXT]; /* "" = none yet */
+    char hash[GTM_SHA256_HEX_BYTES]; /* "" = none yet */
 };
 
 void coord__audit_key(int64_t seq, char out[COORD__AUDIT_KEY]);

@@ -6,7 +6,7 @@
 
 #include "gtm/base/json.h"
 #include "gtm/base/mem.h"
-#include "gtm/coord/sha.h"
+#include "gtm/base/sha.h"
 #include "gtm/coord/store.h"
 
 #include <stdbool.h>
@@ -18,12 +18,12 @@
 
 /* The hash of the header's numbers and the lines after it. */
 static bool hash_text(int64_t revision, int64_t keys, const char *data, size_t len,
-                      char out[COORD__SHA_TEXT])
+                      char out[GTM_SHA256_HEX_BYTES])
 {
     char head[80];
     int head_len = snprintf(head, sizeof(head), "%d %lld %lld\n", FORMAT, (long long)revision,
                             (long long)keys);
-    return coord__sha256(head, (size_t)head_len, data, len, out);
+    return gtm_sha256_hex2(head, (size_t)head_len, data, len, out);
 }
 
 void coord__snapshot_add(struct gtm_buf *body, const struct coord__record *record)
@@ -37,7 +37,7 @@ void coord__snapshot_add(struct gtm_buf *body, const struct coord__record *recor
 
 char *coord__snapshot_finish(struct gtm_buf *body, int64_t revision, size_t keys, size_t *ret_len)
 {
-    char hash[COORD__SHA_TEXT];
+    char hash[GTM_SHA256_HEX_BYTES];
     struct gtm_buf all = {0};
     if (!body->failed &&
         hash_text(revision, (int64_t)keys, body->data ? body->data : "", body->len, hash)) {
@@ -81,7 +81,7 @@ static int parse_header(const char *line, size_t len, const char *body, size_t b
     int rc = parse_line(line, len, 1, &json, err);
     if (rc != GTM_OK)
         return rc;
-    char hash[COORD__SHA_TEXT];
+    char hash[GTM_SHA256_HEX_BYTES];
     int64_t format = gtm_json_i64(json, "format", 0);
     *ret_header =
         (struct header){gtm_json_i64(json, "revision", -1), gtm_json_i64(json, "keys", -1)};

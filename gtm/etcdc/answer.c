@@ -4,6 +4,7 @@
  */
 #include "gtm/etcdc/etcdc_int.h"
 
+#include "gtm/base/base64.h"
 #include "gtm/base/mem.h"
 
 #include <string.h>
@@ -71,17 +72,6 @@ bool etcdc__get_u64(const struct gtm_json *object, const char *name, uint64_t *r
     return good;
 }
 
-static int sextet(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 /* Octets written to out (room for 3/4 of len), or SIZE_MAX. Padding must be there. */
 static size_t unbase64(const char *s, size_t len, uint8_t *out)
 {
@@ -92,7 +82,7 @@ static size_t unbase64(const char *s, size_t len, uint8_t *out)
         unsigned pad = 0;
         uint32_t v = 0;
         for (unsigned j = 0; j < 4; j++) {
-            int six = sextet(s[i + j]);
+            int six = gtm_base64_value(s[i + j]);
             if (six < 0) {
                 if (s[i + j] != '=' || j < 2 || i + 4 != len)
                     return SIZE_MAX;

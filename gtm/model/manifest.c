@@ -7,28 +7,11 @@
 #include "gtm/base/mem.h"
 #include "gtm/base/utf8.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 
 /* One place in so many is where a cut may follow. */
 #define CUT_BITS 16
-
-bool gtm_sha256_hex(const void *data, size_t len, char ret_hex[GTM_SHA256_HEX_BYTES])
-{
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned bytes = 0;
-    if (!EVP_Digest(data, len, digest, &bytes, EVP_sha256(), NULL) || bytes != 32)
-        return false;
-    for (unsigned i = 0; i < bytes; i++)
-        snprintf(ret_hex + 2 * i, 3, "%02x", digest[i]);
-    return true;
-}
-
-bool gtm_sha256_ok(const char *hex)
-{
-    return hex && strlen(hex) == 64 && strspn(hex, "0123456789abcdef") == 64;
-}
 
 /* --- where to cut --- */
 

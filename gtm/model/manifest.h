@@ -16,6 +16,7 @@
 
 #include "gtm/base/err.h"
 #include "gtm/base/json.h"
+#include "gtm/base/sha.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,7 +33,6 @@
 #define GTM_MANIFEST_NAME_MAX  255u
 #define GTM_MANIFEST_WHO_MAX   128u
 #define GTM_MANIFEST_WHY_MAX   1024u
-#define GTM_SHA256_HEX_BYTES   65
 #define GTM_MANIFEST_KEY_BYTES 32
 #define GTM_INTENT_CUR_KEY     "intent/cur"
 #define GTM_INTENT_REV_PREFIX  "intent/rev/"
@@ -60,12 +60,6 @@ struct gtm_manifest {
     size_t files_count, files_cap;
     struct gtm_json *summary; /* objects by kind; NULL = none */
 };
-
-/* SHA-256 in hex; false: OpenSSL failed. Any thread. */
-bool gtm_sha256_hex(const void *data, size_t len,
-                    char ret_hex[GTM_SHA256_HEX_BYTES]) GTM_MUST_CHECK;
-/* 64 lower-case hex digits? */
-bool gtm_sha256_ok(const char *hex);
 
 /* The length of the next chunk of what is left of a file: GTM_BLOB_MIN_BYTES to GTM_BLOB_MAX_BYTES,
  * less only when that is all; behind a line's end wherever there is one. The text must be UTF-8. */
