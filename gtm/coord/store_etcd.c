@@ -127,6 +127,8 @@ void gtm_store_etcd_info(const struct gtm_store *base, struct gtm_store_etcd_inf
         .revision = store->mirror.revision,
         .alien = gtm_map_count(store->aliens)};
     snprintf(ret_info->why, sizeof(ret_info->why), "%s", store->why);
+    snprintf(ret_info->unwritable, sizeof(ret_info->unwritable), "%s", store->unwritable);
+    ret_info->unwritable_since_ms = store->unwritable_since_ms;
     const char *key;
     void *why;
     size_t it = 0;

@@ -39,9 +39,11 @@ struct gtm_store_etcd_info {
     uint64_t age_ms;  /* since a quorum was heard last; UINT64_MAX = never in this run */
     bool saved_copy;  /* nothing but what data_dir had was ever seen in this run */
     uint64_t cluster_id;
-    int64_t epoch;       /* of store/id; 0 = none */
-    int64_t revision;    /* of the copy */
-    char why[256];       /* of AWAY and REFUSED */
+    int64_t epoch;        /* of store/id; 0 = none */
+    int64_t revision;     /* of the copy */
+    char why[256];        /* of AWAY and REFUSED */
+    char unwritable[256]; /* etcd takes no changes (full, no right to): why; "" = it does */
+    int64_t unwritable_since_ms;
     uint64_t alien;      /* objects left out now */
     char alien_key[128]; /* one of them, with */
     char alien_why[128];

@@ -9,9 +9,11 @@
  */
 #include "gtm/coord/store_etcd_txn.h"
 
+#include "gtm/base/log.h"
 #include "gtm/base/mem.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define COMMIT_MS        3000  /* from gtm_store_commit on */
@@ -182,11 +184,31 @@ static void on_refused(struct etcd__txn *txn, const struct etcdc_answer *answer)
         fail(txn, GTM_ECONFLICT, "another node commits under this node's name");
 }
 
+/* Reads go well, and yet nothing can be changed: for people. */
+static void note_refusal(struct etcd__store *store, const struct etcdc_answer *answer)
+{
+    bool refused = answer->code == ETCDC_E_NO_SPACE || answer->code == ETCDC_E_DENIED;
+    struct gtm_error err = {0};
+    if (answer->code == ETCDC_OK && store->unwritable[0]) {
+        gtm_log0(GTM_LOG_INFO, "store", "etcd takes changes again");
+        store->unwritable[0] = '\0';
+    }
+    if (!refused)
+        return;
+    etcd__error(answer->code, answer->text, &err);
+    if (!store->unwritable[0]) {
+        store->unwritable_since_ms = gtm_wall_ms(store->clock);
+        gtm_log(GTM_LOG_ERROR, "store", "etcd takes no changes", gtm_kv_str("why", err.text));
+    }
+    snprintf(store->unwritable, sizeof(store->unwritable), "%.250s", err.text);
+}
+
 static void on_commit(void *arg, const struct etcdc_answer *answer)
 {
     struct etcd__txn *txn = arg;
     struct etcd__store *store = txn->store;
     uint64_t now = gtm_mono_ms(store->clock);
+    note_refusal(store, answer);
     if (answer->code == ETCDC_OK && answer->succeeded) {
         store->slots[txn->slot].revision = answer->header.revision;
         txn->commit->revision = answer->header.revision;

@@ -46,11 +46,15 @@ struct etcd__store {
     int64_t since_ms;
     uint64_t started_ms;
     char why[COORD__WHY_BYTES];
+    char unwritable[COORD__WHY_BYTES]; /* the last commit was refused for good: why */
+    int64_t unwritable_since_ms;
     struct coord__identity known; /* revision: the copy's, from the newest one ever seen */
     bool open;                    /* judged to be ours: the watch runs, commits go */
     bool seen;                    /* a listing was complete in this run */
     bool stale;                   /* the watch's last word: what it brings may be of long ago */
     bool asking;                  /* whose store it is */
+    uint64_t stranger;            /* the other cluster that was refused last; 0 = none */
+    bool look_for_ours;           /* this question is not for the stranger */
     int64_t asked_revision;       /* known.revision when it was asked */
     int64_t id_mod_revision;      /* of store/id, when last asked */
     int64_t id_epoch;             /* and its epoch, also when it was refused */

@@ -16,16 +16,22 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ASK_MS       500  /* while it is not ours or not heard */
-#define ASK_AGAIN_MS 5000 /* while it is */
-#define RELIST_MS    1000 /* after memory ran out */
+#define ASK_MS         500  /* while it is not ours or not heard */
+#define ASK_AGAIN_MS   5000 /* while it is */
+#define WHY_KIND_BYTES 20
+#define RELIST_MS      1000 /* after memory ran out */
 
 static void ask(void *arg);
 
 void etcd__set_link(struct etcd__store *store, enum gtm_store_link link, const char *why)
 {
     bool same = store->link == link;
+    /* Another reason; not another number in it. */
+    bool news = link == GTM_STORE_REFUSED && strncmp(store->why, why, WHY_KIND_BYTES) != 0;
     snprintf(store->why, sizeof(store->why), "%s", why);
+    if (same && news)
+        gtm_log(GTM_LOG_WARN, "store", "etcd is refused for another reason",
+                gtm_kv_str("why", store->why));
     if (same)
         return;
     static const char *const words[] = {"connecting", "fresh", "away", "refused"};
@@ -244,12 +250,26 @@ static void unheard(struct etcd__store *store, int code, const char *text)
     struct gtm_error err = {0};
     etcd__error(code, text, &err);
     uint64_t for_ms = gtm_mono_ms(store->clock) - store->started_ms;
-    if (store->open || store->link == GTM_STORE_REFUSED)
-        return; /* the watch speaks for itself; a refusal stands until it is known to be wrong */
+    if (store->link == GTM_STORE_REFUSED || (store->open && store->link != GTM_STORE_AWAY))
+        return; /* a refusal stands until it is known to be wrong; the watch tells of silence */
     if (store->link != GTM_STORE_CONNECTING || for_ms >= store->stale_ms)
         etcd__set_link(store, GTM_STORE_AWAY, err.text);
     else
         snprintf(store->why, sizeof(store->why), "%.250s", err.text);
+}
+
+/* The question was not answered. */
+static void not_told(struct etcd__store *store, int code, const char *text)
+{
+    struct gtm_error err = {0};
+    if (code != ETCDC_E_CLUSTER_CHANGED) {
+        unheard(store, code, text);
+    } else if (store->open) {
+        etcd__error(code, text, &err);
+        hold(store, GTM_STORE_REFUSED, err.text);
+    } else if (store->stranger) { /* ours was not found; an operator may speak to this one */
+        etcdc_expect_cluster(store->client, store->stranger);
+    }
 }
 
 static void accept(struct etcd__store *store, const struct coord__identity *found)
@@ -262,6 +282,7 @@ static void accept(struct etcd__store *store, const struct coord__identity *foun
         store->known.revision = found->revision;
     store->known.cluster_id = found->cluster_id;
     store->known.epoch = found->epoch;
+    store->stranger = 0;
     etcdc_expect_cluster(store->client, found->cluster_id);
     open_watch(store);
 }
@@ -272,7 +293,7 @@ static void on_id(void *arg, const struct etcdc_answer *answer)
     store->asking = false;
     etcd__ask_soon(store, store->open && answer->code == ETCDC_OK ? ASK_AGAIN_MS : ASK_MS);
     if (answer->code != ETCDC_OK) {
-        unheard(store, answer->code, answer->text);
+        not_told(store, answer->code, answer->text);
         return;
     }
     const struct etcdc_part *part = answer->parts_count ? &answer->parts[0] : NULL;
@@ -291,9 +312,10 @@ static void on_id(void *arg, const struct etcdc_answer *answer)
     else
         snprintf(why, sizeof(why), "%.250s", err.text);
     store->id_epoch = found.epoch;
-    if (word == COORD__REFUSED)
+    if (word == COORD__REFUSED) {
+        store->stranger = found.cluster_id != known.cluster_id ? found.cluster_id : 0;
         hold(store, GTM_STORE_REFUSED, why);
-    else
+    } else
         accept(store, &found);
 }
 
@@ -303,8 +325,11 @@ static void ask(void *arg)
     char key[COORD__KEY_BYTES];
     if (store->asking || store->closing)
         return;
-    if (!store->open) /* whoever answers is judged, also another cluster */
-        etcdc_expect_cluster(store->client, 0);
+    /* Whoever answers is judged, also another cluster; but not only that one, when another endpoint
+     * may still be ours. */
+    store->look_for_ours = store->stranger && !store->snapshots && !store->look_for_ours;
+    if (!store->open)
+        etcdc_expect_cluster(store->client, store->look_for_ours ? store->known.cluster_id : 0);
     store->asked_revision = store->known.revision;
     int rc = etcdc_range(store->client, etcd__key(GTM_STORE_ID_KEY, key), etcdc_bytes("", 0), 1, 0,
                          0, on_id, store);

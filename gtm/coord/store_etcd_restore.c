@@ -162,6 +162,8 @@ int gtm_store_etcd_adopt(struct gtm_store *base, const char *owner, const char *
     struct etcd__snapshot *job = etcd__job_new(store, NULL, owner, reason, done, arg);
     if (!job)
         return GTM_ENOMEM;
+    if (!store->open) /* also a stranger is meant */
+        etcdc_expect_cluster(store->client, store->stranger);
     int rc = etcdc_range(store->client, etcd__key(GTM_STORE_ID_KEY, key), none, 1, 0, 0,
                          on_adopt_id, job);
     if (rc == ETCDC_OK)
@@ -382,6 +384,8 @@ static void read_done(void *arg)
         etcd__job_end(job);
         return;
     }
+    if (!job->store->open)
+        etcdc_expect_cluster(job->store->client, job->store->stranger);
     int rc = etcdc_range(job->store->client, etcd__key(GTM_STORE_ID_KEY, key), none, 1, 0, 0,
                          on_restore_id, job);
     if (rc != ETCDC_OK)

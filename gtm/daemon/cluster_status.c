@@ -119,6 +119,8 @@ void gtm_cluster_metrics(const struct gtm_cluster *cluster, struct gtm_metrics *
               info.link == GTM_STORE_FRESH);
     one_value(m, "gtm_store_refused", "1: what etcd has is not this cluster's store.",
               info.link == GTM_STORE_REFUSED);
+    one_value(m, "gtm_store_unwritable", "1: etcd is full, or this node has no right to write.",
+              info.unwritable[0] != 0);
     if (info.age_ms != UINT64_MAX)
         one_value(m, "gtm_store_age_seconds", "Time since a quorum of etcd was heard.",
                   (double)info.age_ms / 1000.0);

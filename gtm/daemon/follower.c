@@ -238,10 +238,7 @@ static void on_identity(void *arg, const struct gtm_store_entry *entry)
     gtm_json_free(root);
     if (epoch <= f->epoch)
         return;
-    bool first = f->epoch == 0;
     f->epoch = epoch;
-    if (first)
-        return;
     size_t it = 0;
     const char *name;
     void *value;

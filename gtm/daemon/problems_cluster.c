@@ -37,6 +37,13 @@ static void check_store(struct gtm_problem_list *list, const struct gtm_cluster 
                                                0},
                          "etcd's space quota is used up: no verdict, order or intent can be "
                          "written; own checks only remove");
+    else if (info.unwritable[0])
+        gtm_problem__add(list,
+                         &(struct gtm_problem){GTM_PROBLEM_CRITICAL, "StoreNotWritable", "etcd",
+                                               "give the etcd user readwrite on /gtm/v1/; a full "
+                                               "etcd: compact, defrag, alarm disarm",
+                                               info.unwritable_since_ms},
+                         "etcd takes no changes: %s", info.unwritable);
     if (info.alien)
         gtm_problem__add(list,
                          &(struct gtm_problem){GTM_PROBLEM_WARNING, "StoreAlienObjects",

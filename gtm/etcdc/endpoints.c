@@ -71,6 +71,13 @@ uint64_t etcdc__soonest_ns(const struct etcdc *client)
     return i == ETCDC__NOWHERE ? 0 : client->endpoints[i].ejected_until_ns;
 }
 
+static void log_failure(const struct etcdc__endpoint *e, int code, uint64_t ms)
+{
+    gtm_log(GTM_LOG_WARN, "etcdc", "endpoint left out", gtm_kv_str("endpoint", e->url),
+            gtm_kv_str("code", etcdc_word(code)), gtm_kv_str("error", e->error),
+            gtm_kv_int("ms", (int64_t)ms));
+}
+
 void etcdc__eject(struct etcdc *client, size_t endpoint, int code, const char *text)
 {
     if (endpoint >= client->endpoints_count)
@@ -80,17 +87,20 @@ void etcdc__eject(struct etcdc *client, size_t endpoint, int code, const char *t
     snprintf(e->error, sizeof(e->error), "%s: %s", etcdc_text(code), text);
     if (e->greeted == ETCDC__KNOWN)
         e->greeted = ETCDC__UNKNOWN;
-    if (now_ns < e->ejected_until_ns) /* many calls fail of one cause */
+    bool news = e->failure != code;
+    e->failure = code;
+    if (now_ns < e->ejected_until_ns) { /* many calls fail of one cause */
+        if (news)
+            log_failure(e, code, (e->ejected_until_ns - now_ns) / 1000000u);
         return;
+    }
     unsigned doubles = e->failures < EJECT_DOUBLES ? e->failures : EJECT_DOUBLES;
     uint64_t ms = (uint64_t)EJECT_MS << doubles;
     ms = ms < EJECT_MAX_MS ? ms : EJECT_MAX_MS;
     ms = ms * 4 / 5 + gtm_rand_below(&client->rand, (uint32_t)(ms * 2 / 5) + 1);
     e->failures++;
     e->ejected_until_ns = now_ns + ms * 1000000u;
-    gtm_log(GTM_LOG_WARN, "etcdc", "endpoint left out", gtm_kv_str("endpoint", e->url),
-            gtm_kv_str("code", etcdc_word(code)), gtm_kv_str("error", text),
-            gtm_kv_int("ms", (int64_t)ms));
+    log_failure(e, code, ms);
 }
 
 void etcdc__endpoint_good(struct etcdc *client, size_t endpoint, uint64_t latency_us)
@@ -101,6 +111,7 @@ void etcdc__endpoint_good(struct etcdc *client, size_t endpoint, uint64_t latenc
     if (e->failures > 0)
         gtm_log(GTM_LOG_INFO, "etcdc", "endpoint answers again", gtm_kv_str("endpoint", e->url));
     e->failures = 0;
+    e->failure = ETCDC_OK;
     e->ejected_until_ns = 0;
     if (latency_us)
         e->latency_us = e->latency_us ? (e->latency_us * 7 + latency_us) / 8 : latency_us;

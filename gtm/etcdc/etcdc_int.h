@@ -30,6 +30,7 @@ struct etcdc__endpoint {
     struct etcdc__greeting greeting;
     struct gtm_http_request *request; /* of the greeting */
     unsigned failures;                /* in a row */
+    int failure;                      /* the code of the last */
     uint64_t ejected_until_ns;
     uint64_t latency_us;
     uint64_t member_id, raft_term;

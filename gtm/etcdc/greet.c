@@ -56,6 +56,13 @@ int etcdc__code_of_http(const struct gtm_http_result *result, char *text)
     return result->code == GTM_ETIMEOUT ? ETCDC_E_TIMEOUT : ETCDC_E_UNAVAILABLE;
 }
 
+/* No etcd answers a greeting with more than a few words. */
+static int code_of(const struct gtm_http_result *result, char *text)
+{
+    int code = etcdc__code_of_http(result, text);
+    return code == ETCDC_E_TOO_LARGE ? ETCDC_E_PROTOCOL : code;
+}
+
 /* The endpoint whose greeting this is: arg points at it. */
 static struct etcdc__endpoint *of(struct etcdc__greeting *g)
 {
@@ -84,7 +91,7 @@ static void on_status(void *arg, const struct gtm_http_result *result)
     char text[ETCDC__TEXT_BYTES] = "";
     struct etcdc__decoded got;
     if (result->code != GTM_OK) {
-        end(g, etcdc__code_of_http(result, text), text);
+        end(g, code_of(result, text), text);
         return;
     }
     struct gtm_json *json = gtm_json_parse(result->body, result->body_len, NULL);
@@ -112,7 +119,7 @@ static void on_version(void *arg, const struct gtm_http_result *result)
     char text[ETCDC__TEXT_BYTES] = "";
     e->request = NULL;
     if (result->code != GTM_OK) {
-        end(g, etcdc__code_of_http(result, text), text);
+        end(g, code_of(result, text), text);
         return;
     }
     struct gtm_json *json = gtm_json_parse(result->body, result->body_len, NULL);

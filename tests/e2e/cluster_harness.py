@@ -27,8 +27,11 @@ AGREE_S = 5.0 * (3 if BUILD.name.endswith(("-asan", "-tsan")) else 1)  # all nod
 class Loopback:
     """Where things are: on loopback addresses of this test process."""
 
+    def __init__(self, first=101):
+        self.first = first
+
     def etcd(self, index):
-        return address(101 + index)
+        return address(self.first + index)
 
     def node(self, region, index, per_region):  # pylint: disable=unused-argument
         return address(1 + REGIONS.index(region) * per_region + index)
@@ -137,7 +140,8 @@ class Member:
 class Etcd:
     """A cluster of members; use as a context."""
 
-    def __init__(self, members=3, extra=(), tls=None, place=None):
+    def __init__(self, members=3, extra=(), tls=None, place=None, first=101):
+        place = place or Loopback(first)
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="gtm-etcd-"))
         token = self.dir.name
         self.members = [Member(i, self.dir, token, members, extra, tls, place) for i in range(members)]

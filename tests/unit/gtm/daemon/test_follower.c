@@ -130,13 +130,15 @@ static void it_never_goes_back(void **state)
     assert_int_equal(cluster_health(w, 0, "a", "a1"), GTM_HEALTH_UP);
     assert_int_equal(gtm_follower_bad(w->nodes[0].follower, key, why, &since), 0);
     /* an operator's word: what is there now is the truth */
+    w->nodes[0].view = 0;
     cluster_put(w, "store/id", "{\"v\":1,\"id\":\"x\",\"epoch\":1}");
     cluster_settle(w);
-    w->nodes[0].view = 0;
+    assert_int_equal(gtm_follower_view(w->nodes[0].follower), 6); /* also the first word counts */
     cluster_put(w, "verdict/a", DOC("3", "down"));
     cluster_put(w, "view/rev", VIEW("3"));
     cluster_settle(w);
     assert_int_equal(cluster_health(w, 0, "a", "a1"), GTM_HEALTH_UP);
+    w->nodes[0].view = 0;
     cluster_put(w, "store/id", "{\"v\":1,\"id\":\"x\",\"epoch\":2}");
     cluster_settle(w);
     assert_int_equal(cluster_health(w, 0, "a", "a1"), GTM_HEALTH_DOWN);
