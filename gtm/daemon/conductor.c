@@ -247,6 +247,14 @@ void gtm_conductor_view(struct gtm_conductor *c, int64_t rev, bool more)
         conductor__disputes_again(c);
 }
 
+void gtm_conductor_look(struct gtm_conductor *c)
+{
+    for (size_t p = 0; c->intent && p < c->intent->pools_count; p++)
+        c->pools[p].look = true;
+    if (c->intent && !c->pipe)
+        conductor__disputes(c);
+}
+
 void gtm_conductor_restored(struct gtm_conductor *c)
 {
     c->merging_rev = 0;

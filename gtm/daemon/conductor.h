@@ -59,6 +59,9 @@ void gtm_conductor_intent(struct gtm_conductor *conductor, const struct gtm_inte
                           int64_t revision);
 /* The table's on_change. */
 void gtm_conductor_changed(struct gtm_conductor *conductor);
+/* What is in force has changed by another way than a view: own checks took something out, or do so
+ * no more. */
+void gtm_conductor_look(struct gtm_conductor *conductor);
 /* A new view was followed: follower.h tells. */
 void gtm_conductor_view(struct gtm_conductor *conductor, int64_t rev, bool more);
 /* The store was restored: its views are numbered anew. */

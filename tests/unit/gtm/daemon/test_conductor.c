@@ -461,6 +461,26 @@ static void a_leader_that_does_not_act_is_noticed(void **state)
     assert_int_equal(gtm_conductor_unanswered_ms(w->nodes[1].conductor), 0);
 }
 
+/* While it was isolated its own checks took out what the others see down, too: nothing to dispute.
+ * Then the verdict is in force again, and nobody has changed it. */
+static void what_isolation_hid_is_disputed(void **state)
+{
+    struct cluster *w = *state;
+    cluster_lead(w, 0);
+    cluster_node_stop(w, 0); /* its key stands */
+    cluster_see(w, 1, A1, REFUSED);
+    gtm_follower_isolated(w->nodes[1].follower, true, true, true, true);
+    cluster_settle(w);
+    assert_false(cluster_serves(w, 1, "a", "a1"));
+    cluster_see(w, 2, A1, REFUSED);
+    cluster_settle(w);
+    assert_int_equal(gtm_conductor_unanswered_ms(w->nodes[1].conductor), 0);
+    gtm_follower_isolated(w->nodes[1].follower, false, true, true, true);
+    gtm_conductor_look(w->nodes[1].conductor);
+    assert_true(cluster_serves(w, 1, "a", "a1"));
+    assert_true(gtm_conductor_unanswered_ms(w->nodes[1].conductor) > 0);
+}
+
 /* Node 1 saw it long before the quorum was there: its leader has what is left of the two seconds,
  * but at least a moment. Node 2 saw it just now. */
 static void the_two_seconds_begin_when_it_was_seen(void **state)
@@ -527,6 +547,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_drain_over_time_is_the_leaders_shares, setup, teardown),
         cmocka_unit_test_setup_teardown(a_pool_that_is_gone_loses_its_verdict, setup, teardown),
         cmocka_unit_test_setup_teardown(a_leader_that_does_not_act_is_noticed, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_isolation_hid_is_disputed, setup, teardown),
         cmocka_unit_test_setup_teardown(the_two_seconds_begin_when_it_was_seen, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_resumed_anywhere_goes_on_at_the_leader, setup,
                                         teardown),
