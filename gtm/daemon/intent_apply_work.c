@@ -135,7 +135,9 @@ static int remove_object(struct apply *a)
     const struct gtm_manifest_file *main = &a->next->files[0];
     char *text = NULL, *less = NULL;
     size_t len = 0;
-    int rc = edited ? gtm_intent_disk_file(a->data_dir, main, &text, &a->err) : nomem(a);
+    if (!edited)
+        return nomem(a);
+    int rc = gtm_intent_disk_file(a->data_dir, main, &text, &a->err);
     if (rc == GTM_OK)
         rc = gtm_intent_remove(text, main->bytes, a->want.delete_kind, a->want.delete_name, &less,
                                &len, &a->err);

@@ -49,6 +49,8 @@ bool gtm_intent_disk_has(const char *data_dir, const struct gtm_blob_ref *blob)
 /* Without a sync: what a crash leaves half written is found by its hash. */
 static int write_plain(const char *path, const char *text, size_t len, struct gtm_error *err)
 {
+    if (!path)
+        return gtm_error_set(err, GTM_ENOMEM, "out of memory");
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return fail(err, "cannot write", path);
