@@ -14,7 +14,8 @@
 
 static int nomem(struct apply *a)
 {
-    return gtm_error_set(&a->err, GTM_ENOMEM, "out of memory");
+    gtm_error_set(&a->err, GTM_ENOMEM, "out of memory");
+    return GTM_ENOMEM;
 }
 
 void apply__free_batch(struct apply *a)
@@ -245,7 +246,7 @@ static int read_side(struct apply *a, const struct gtm_manifest *manifest, struc
 {
     int rc = GTM_OK;
     if (!manifest)
-        return rc;
+        return rc; /* the first apply: there is nothing before it */
     ret->files = gtm_calloc(manifest->files_count, sizeof(*ret->files));
     ret->view.files = ret->files;
     if (!ret->files)
@@ -269,7 +270,8 @@ static int compare(struct apply *a)
         rc = read_side(a, a->next, &after);
     if (rc == GTM_OK) {
         a->diff = gtm_intent_diff(&before.view, &after.view, &a->err);
-        a->summary = a->diff ? gtm_intent_summary(after.files[0].text, after.files[0].len) : NULL;
+        if (a->diff && after.files)
+            a->summary = gtm_intent_summary(after.files[0].text, after.files[0].len);
         rc = !a->diff ? a->err.code : !a->summary ? nomem(a) : GTM_OK;
     }
     free_side(&before);

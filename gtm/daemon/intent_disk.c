@@ -27,7 +27,8 @@ static int fail(struct gtm_error *err, const char *what, const char *path)
 
 static int nomem(struct gtm_error *err)
 {
-    return gtm_error_set(err, GTM_ENOMEM, "out of memory");
+    gtm_error_set(err, GTM_ENOMEM, "out of memory");
+    return GTM_ENOMEM;
 }
 
 /* --- chunks --- */
@@ -109,7 +110,8 @@ int gtm_intent_disk_read(const char *data_dir, const struct gtm_blob_ref *blob, 
         gtm_free(text);
         text = NULL;
         unlink(path);
-        rc = gtm_error_at(err, GTM_ENOTFOUND, path, 0, 0, "it was damaged, and removed");
+        gtm_error_at(err, GTM_ENOTFOUND, path, 0, 0, "it was damaged, and removed");
+        rc = GTM_ENOTFOUND;
     }
     gtm_free(path);
     *ret_text = text;
