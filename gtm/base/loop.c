@@ -34,6 +34,7 @@ struct task {
     void (*fn)(void *arg); /* a post, or the done of a job */
     void (*work)(void *arg);
     void *arg;
+    bool sure; /* fn is called even when the loop is freed */
 };
 
 struct queue {
@@ -170,6 +171,8 @@ static void free_tasks(struct task *t)
 {
     while (t) {
         struct task *next = t->next;
+        if (t->sure)
+            t->fn(t->arg);
         gtm_free(t);
         t = next;
     }
@@ -370,13 +373,13 @@ static int start_helpers(struct gtm_loop *loop)
     return loop->helper_count > 0 ? GTM_OK : GTM_EIO;
 }
 
-int gtm_loop_work(struct gtm_loop *loop, void (*work)(void *arg), void (*done)(void *arg),
-                  void *arg)
+static int add_work(struct gtm_loop *loop, void (*work)(void *arg), void (*done)(void *arg),
+                    void *arg, bool sure)
 {
     struct task *t = gtm_malloc(sizeof(*t));
     if (!t)
         return GTM_ENOMEM;
-    *t = (struct task){.fn = done, .work = work, .arg = arg};
+    *t = (struct task){.fn = done, .work = work, .arg = arg, .sure = sure};
     pthread_mutex_lock(&loop->mutex);
     int rc = loop->work.count >= MAX_WORK ? GTM_ELIMIT : GTM_OK;
     if (rc == GTM_OK && loop->helper_count < HELPERS)
@@ -390,4 +393,16 @@ int gtm_loop_work(struct gtm_loop *loop, void (*work)(void *arg), void (*done)(v
     if (rc != GTM_OK)
         gtm_free(t);
     return rc;
+}
+
+int gtm_loop_work(struct gtm_loop *loop, void (*work)(void *arg), void (*done)(void *arg),
+                  void *arg)
+{
+    return add_work(loop, work, done, arg, false);
+}
+
+int gtm_loop_work_sure(struct gtm_loop *loop, void (*work)(void *arg), void (*done)(void *arg),
+                       void *arg)
+{
+    return add_work(loop, work, done, arg, true);
 }

@@ -46,5 +46,9 @@ int gtm_loop_signal(struct gtm_loop *loop, int signum, void (*cb)(void *arg, int
  * the loop. For everything that may take longer than 5 ms. Queue bound: 1,024 → GTM_ELIMIT. */
 int gtm_loop_work(struct gtm_loop *loop, void (*work)(void *arg), void (*done)(void *arg),
                   void *arg) GTM_MUST_CHECK;
+/* The same, but done is called even when the loop is freed before its turn (by gtm_loop_free, when
+ * it cannot do more than let go of what arg holds). done must not be NULL. */
+int gtm_loop_work_sure(struct gtm_loop *loop, void (*work)(void *arg), void (*done)(void *arg),
+                       void *arg) GTM_MUST_CHECK;
 
 #endif

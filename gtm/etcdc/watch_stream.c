@@ -133,7 +133,7 @@ static bool start_job(struct etcdc_watch *w, struct etcdc__queued *object)
     if (!job)
         return false;
     *job = (struct etcdc__watch_job){.watch = w, .object = object};
-    if (gtm_loop_work(w->client->loop, parse_work, parse_done, job)) {
+    if (gtm_loop_work_sure(w->client->loop, parse_work, parse_done, job)) {
         gtm_free(job);
         return false;
     }

@@ -317,11 +317,14 @@ struct gtm_json *gtm_intent_diff(const struct gtm_diff_side *before,
     struct gtm_yaml *then_yaml = NULL, *now_yaml = NULL;
     struct gtm_json *root = gtm_json_object();
     struct work *w = gtm_calloc(1, sizeof(*w));
-    int rc = w && root ? parse_side(before, &then_yaml, &then, err)
-                       : gtm_error_set(err, GTM_ENOMEM, "out of memory");
+    int rc = GTM_ENOMEM;
+    if (w && root)
+        rc = parse_side(before, &then_yaml, &then, err);
+    else
+        gtm_error_set(err, rc, "out of memory");
     if (rc == GTM_OK)
         rc = parse_side(after, &now_yaml, &now, err);
-    if (rc == GTM_OK) {
+    if (rc == GTM_OK && w) {
         w->objects = gtm_json_array();
         rc = compare_objects(w, &then, &now);
         add_kinds(root, w);

@@ -271,6 +271,24 @@ static void queued_work_is_bounded_and_finished_on_free(void **state)
     assert_int_equal(done_count, 0); /* undelivered, and not leaked */
 }
 
+/* What a job holds is let go of also when the loop ends before its turn. */
+static void sure_work_is_done_on_free(void **state)
+{
+    loop_thread = pthread_self();
+    atomic_store(&worked, 0);
+    done_count = 0;
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(gtm_loop_work_sure(loop, work, done, NULL), 0);
+    assert_int_equal(gtm_loop_work(loop, work, done, NULL), 0);
+    gtm_timer_free(guard);
+    guard = NULL;
+    gtm_loop_free(loop);
+    loop = NULL;
+    assert_int_equal(atomic_load(&worked), 21);
+    assert_int_equal(done_count, 20);
+    assert_false(wrong_thread);
+}
+
 int main(void)
 {
 #define LOOP_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -284,6 +302,7 @@ int main(void)
         LOOP_TEST(signals_arrive),
         LOOP_TEST(work_runs_elsewhere_and_is_done_here),
         LOOP_TEST(queued_work_is_bounded_and_finished_on_free),
+        LOOP_TEST(sure_work_is_done_on_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
