@@ -43,9 +43,10 @@ static void free_items(struct coord__item **items, size_t count)
 static int write_copy(const char *path, struct coord__item *const *items, size_t count,
                       const struct coord__identity *known, struct gtm_error *err)
 {
-    char about[96];
-    int n = snprintf(about, sizeof(about), "{\"cluster\":\"%" PRIx64 "\",\"epoch\":%" PRId64 "}",
-                     known->cluster_id, known->epoch);
+    char about[160];
+    int n = snprintf(about, sizeof(about),
+                     "{\"cluster\":\"%" PRIx64 "\",\"epoch\":%" PRId64 ",\"id\":\"%s\"}",
+                     known->cluster_id, known->epoch, known->id);
     struct gtm_buf body = {0};
     coord__snapshot_add(&body, &(struct coord__record){.key = ABOUT_KEY,
                                                        .value = about,
@@ -185,7 +186,9 @@ static int parse_about(struct load *load, const struct coord__record *record)
     char *end;
     load->known.cluster_id = strtoull(cluster, &end, 16);
     load->known.epoch = gtm_json_i64(json, "epoch", -1);
-    load->about = load->known.cluster_id != 0 && *end == '\0' && load->known.epoch >= 0;
+    /* One saved before there were ids has none: not known. */
+    bool id = coord__identity_set_id(&load->known, gtm_json_str(json, "id", ""));
+    load->about = load->known.cluster_id != 0 && *end == '\0' && load->known.epoch >= 0 && id;
     gtm_json_free(json);
     return load->about ? GTM_OK : GTM_ECORRUPT;
 }

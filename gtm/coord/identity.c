@@ -9,8 +9,30 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #define FORMAT 1
+
+bool coord__identity_same_id(const char *a, const char *b)
+{
+    return a[0] == '\0' || b[0] == '\0' || strcmp(a, b) == 0;
+}
+
+void coord__identity_take(struct coord__identity *known, int64_t epoch, const char *id)
+{
+    if (id[0] != '\0' || epoch != known->epoch)
+        snprintf(known->id, sizeof(known->id), "%s", id);
+    known->epoch = epoch;
+}
+
+bool coord__identity_set_id(struct coord__identity *identity, const char *id)
+{
+    size_t len = strlen(id);
+    bool good = len < sizeof(identity->id) &&
+                strspn(id, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == len;
+    snprintf(identity->id, sizeof(identity->id), "%s", good ? id : "");
+    return good;
+}
 
 enum coord__judgement coord__identity_judge(const struct coord__identity *known,
                                             const struct coord__identity *found,
@@ -26,17 +48,27 @@ enum coord__judgement coord__identity_judge(const struct coord__identity *known,
     }
     if (known->cluster_id == 0 || found->epoch > known->epoch)
         return COORD__ADOPTED;
-    if (found->epoch < known->epoch)
+    if (found->cluster_id != known->cluster_id)
+        snprintf(why, COORD__WHY_BYTES,
+                 "etcd is another cluster (%" PRIx64 ", not %" PRIx64
+                 "): check the endpoints; gtmctl snapshot adopt accepts it",
+                 found->cluster_id, known->cluster_id);
+    else if (found->epoch == 0 && known->epoch > 0)
+        snprintf(why, COORD__WHY_BYTES,
+                 "etcd's store has no identity (store/id), this node has seen epoch %" PRId64
+                 ": it was made anew, or an older copy was restored; gtmctl snapshot adopt "
+                 "accepts it",
+                 known->epoch);
+    else if (found->epoch < known->epoch)
         snprintf(why, COORD__WHY_BYTES,
                  "etcd has the store's epoch %" PRId64 ", this node has seen %" PRId64
                  ": an older copy was restored, or another cluster answers; gtmctl snapshot adopt "
                  "accepts it",
                  found->epoch, known->epoch);
-    else if (found->cluster_id != known->cluster_id)
+    else if (!coord__identity_same_id(found->id, known->id))
         snprintf(why, COORD__WHY_BYTES,
-                 "etcd is another cluster (%" PRIx64 ", not %" PRIx64
-                 "): check the endpoints; gtmctl snapshot adopt accepts it",
-                 found->cluster_id, known->cluster_id);
+                 "etcd has another store of the same epoch: it was made anew, or another cluster "
+                 "answers; gtmctl snapshot adopt accepts it");
     else if (found->revision < known->revision)
         snprintf(why, COORD__WHY_BYTES,
                  "etcd's revision went back from %" PRId64 " to %" PRId64
@@ -52,6 +84,7 @@ int coord__identity_parse(const char *text, size_t len, struct coord__identity *
 {
     ret->epoch = 0;
     ret->restoring = false;
+    ret->id[0] = '\0';
     if (!text)
         return GTM_OK;
     struct gtm_error why = {0};
@@ -62,11 +95,12 @@ int coord__identity_parse(const char *text, size_t len, struct coord__identity *
     int64_t v = gtm_json_i64(json, "v", 0);
     ret->epoch = gtm_json_i64(json, "epoch", 0);
     ret->restoring = gtm_json_bool(json, "restoring", false);
+    bool good = coord__identity_set_id(ret, gtm_json_str(json, "id", ""));
     gtm_json_free(json);
     if (v > FORMAT)
         return gtm_error_set(err, GTM_EUNSUPPORTED, "store/id is of a newer version (v %lld)",
                              (long long)v);
-    if (v != FORMAT || ret->epoch < 1 || ret->epoch == INT64_MAX)
+    if (v != FORMAT || !good || ret->epoch < 1 || ret->epoch == INT64_MAX)
         return gtm_error_set(err, GTM_ECORRUPT, "store/id is damaged");
     return GTM_OK;
 }

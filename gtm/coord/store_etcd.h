@@ -8,8 +8,10 @@
  *
  * What it refuses, with a reason for people (REFUSED; the copy stays as it is, commits fail with
  * GTM_ESTATE): another cluster id than the one known from data_dir; a revision below the one known
- * (a restored backup); unless the key "store/id" in etcd has a higher epoch than the one known,
- * which only gtm_store_etcd_adopt and a restored snapshot write. Objects that are no JSON, too
+ * (a restored backup); no key "store/id", or one with another id, where one is known (etcd was
+ * wiped and made anew); unless "store/id" has a higher epoch than the one known, which only
+ * gtm_store_etcd_adopt and a restored snapshot write. The first node that finds a store of its own
+ * without "store/id" writes it, with epoch 1. Objects that are no JSON, too
  * large or of a newer format ("v" above GTM_STORE_FORMAT) are left out, counted and named; an older
  * copy of the object stays.
  *
@@ -23,7 +25,7 @@
 
 #define GTM_STORE_PREFIX     "/gtm/v1/"
 #define GTM_STORE_FORMAT     1
-#define GTM_STORE_ID_KEY     "store/id" /* {"v":1,"id":UUID,"epoch":N,"made":…,"by":…,"reason":…} */
+#define GTM_STORE_ID_KEY     "store/id" /* {"v":1,"id":HEX,"epoch":N,"made":…,"by":…,"reason":…} */
 #define GTM_STORE_CACHE_FILE "cluster.jsonl" /* in data_dir */
 
 enum gtm_store_link {

@@ -61,6 +61,8 @@ struct etcd__store {
     struct etcdc_watch *watch;
     struct gtm_timer *ask_timer;
     int64_t staged_epoch; /* of store/id in what is staged; -1 = it is not there */
+    char staged_id[COORD__ID_BYTES];
+    bool making_id; /* store/id is being written, for there was none */
     bool staged_restoring, staged_lost;
     struct gtm_map *aliens; /* key → why (static text) */
 

@@ -5,7 +5,8 @@
  * Before anything is believed (and every few seconds afterwards) store/id is read with a quorum,
  * and judged with the answer's cluster and revision (identity.h). Only then the watch runs. What it
  * brings is staged until a whole transaction is there; a store/id among it that says "restoring",
- * or whose epoch fell, ends the watch before it takes effect.
+ * whose epoch fell or whose id is another, ends the watch before it takes effect. A store without
+ * store/id is given one, so that it can be told from one made anew.
  */
 #include "gtm/coord/store_etcd_int.h"
 
@@ -90,8 +91,11 @@ static void stage_id(struct etcd__store *store, const char *text, size_t len)
     struct coord__identity id = {0};
     struct gtm_error err = {0};
     /* What cannot be read is judged by the next question, which says why. */
-    store->staged_restoring = coord__identity_parse(text, len, &id, &err) != GTM_OK || id.restoring;
+    int rc = coord__identity_parse(text, len, &id, &err);
+    store->staged_lost = store->staged_lost || rc == GTM_ENOMEM;
+    store->staged_restoring = (rc != GTM_OK && rc != GTM_ENOMEM) || id.restoring;
     store->staged_epoch = id.epoch;
+    memcpy(store->staged_id, id.id, sizeof(id.id));
 }
 
 static void stage(struct etcd__store *store, const struct etcdc_event *event)
@@ -156,15 +160,54 @@ static void hold(struct etcd__store *store, enum gtm_store_link link, const char
     etcd__ask_soon(store, ASK_MS);
 }
 
+/* NULL: what is staged is of our store. */
+static const char *staged_refusal(const struct etcd__store *store)
+{
+    if (store->staged_restoring)
+        return "a snapshot is being restored, or store/id is damaged";
+    if (store->staged_lost)
+        return NULL; /* it is listed again */
+    if (store->staged_epoch >= 0 && store->staged_epoch < store->known.epoch)
+        return "the store's epoch went back";
+    if (store->staged_epoch == store->known.epoch &&
+        !coord__identity_same_id(store->staged_id, store->known.id))
+        return "the store's id changed, its epoch did not";
+    return NULL;
+}
+
+static void on_made_id(void *arg, const struct gtm_store_result *result)
+{
+    struct etcd__store *store = arg;
+    store->making_id = false;
+    /* Another node was faster, or it is asked and tried again. */
+    if (result->code != GTM_OK && result->code != GTM_ECONFLICT && !store->closing)
+        gtm_log_error(GTM_LOG_WARN, "store", "cannot give the store its identity (store/id)",
+                      result->err);
+}
+
+/* The store is ours and has no store/id: it gets one. Guarded, so one node's is the first. */
+static void make_id(struct etcd__store *store)
+{
+    if (store->known.epoch > 0 || store->making_id || store->link != GTM_STORE_FRESH)
+        return;
+    char *text = coord__identity_print(1, false, gtm_wall_ms(store->clock), store->node, NULL,
+                                       "the store had none");
+    if (!text)
+        return; /* it is tried again with the next question */
+    struct gtm_store_change change = {GTM_STORE_PUT, GTM_STORE_ID_KEY, text,
+                                      strlen(text),  GTM_STORE_ABSENT, false};
+    store->making_id = gtm_store_commit(&store->base, &change, 1, on_made_id, store) == GTM_OK;
+    gtm_free(text);
+}
+
 static void apply(struct etcd__store *store, int64_t revision)
 {
     struct coord__changed changed = {0};
     int64_t epoch = store->staged_epoch;
     bool listing = store->mirror.listing;
-    if (store->staged_restoring || (epoch >= 0 && epoch < store->known.epoch)) {
-        hold(store, GTM_STORE_REFUSED,
-             store->staged_restoring ? "a snapshot is being restored, or store/id is damaged"
-                                     : "the store's epoch went back");
+    const char *refusal = staged_refusal(store);
+    if (refusal) {
+        hold(store, GTM_STORE_REFUSED, refusal);
         return;
     }
     if (store->staged_lost || coord__mirror_apply(&store->mirror, revision, &changed) != GTM_OK) {
@@ -175,7 +218,7 @@ static void apply(struct etcd__store *store, int64_t revision)
     }
     store->dirty = store->dirty || changed.count > 0 || listing;
     if (epoch >= 0)
-        store->known.epoch = epoch;
+        coord__identity_take(&store->known, epoch, store->staged_id);
     store->staged_epoch = -1;
     store->known.revision = revision;
     store->seen = true;
@@ -183,6 +226,8 @@ static void apply(struct etcd__store *store, int64_t revision)
     coord__changed_fini(&changed);
     if (!store->stale) /* the watch says so once: it would stay forgotten */
         etcd__set_link(store, GTM_STORE_FRESH, "");
+    if (listing)
+        make_id(store);
     etcd__commits_go_on(store);
 }
 
@@ -204,6 +249,7 @@ static void on_watch(void *arg, const struct etcdc_event *event)
         coord__mirror_begin_listing(&store->mirror);
         forget_aliens(store);
         store->staged_epoch = 0; /* unless it comes */
+        store->staged_id[0] = '\0';
         store->staged_restoring = store->staged_lost = false;
         break;
     case ETCDC_PUT:
@@ -274,14 +320,16 @@ static void not_told(struct etcd__store *store, int code, const char *text)
 
 static void accept(struct etcd__store *store, const struct coord__identity *found)
 {
-    if (store->open)
-        return; /* what is new comes by the watch */
+    if (store->open) { /* what is new comes by the watch */
+        make_id(store);
+        return;
+    }
     /* Nothing is saved until the first listing is here: the copy is still the other one's. */
     store->dirty = false;
     if (found->revision < store->known.revision)
         store->known.revision = found->revision;
     store->known.cluster_id = found->cluster_id;
-    store->known.epoch = found->epoch;
+    coord__identity_take(&store->known, found->epoch, found->id);
     store->stranger = 0;
     etcdc_expect_cluster(store->client, found->cluster_id);
     open_watch(store);
@@ -306,8 +354,10 @@ static void on_id(void *arg, const struct etcdc_answer *answer)
     struct gtm_error err = {0};
     store->id_mod_revision = kv ? kv->mod_revision : 0;
     enum coord__judgement word = COORD__REFUSED;
-    if (coord__identity_parse(kv ? kv->value.p : NULL, kv ? kv->value.n : 0, &found, &err) ==
-        GTM_OK)
+    int rc = coord__identity_parse(kv ? kv->value.p : NULL, kv ? kv->value.n : 0, &found, &err);
+    if (rc == GTM_ENOMEM)
+        return; /* no judgement: it is asked again */
+    if (rc == GTM_OK)
         word = coord__identity_judge(&known, &found, why);
     else
         snprintf(why, sizeof(why), "%.250s", err.text);

@@ -157,14 +157,14 @@ def test_a_snapshot_brings_back_what_was(world):
     assert ran.code not in (0, 3) and "checksum" in ran.err, ran.err
     ran = node.ctl("snapshot", "restore", str(world.files / "none"), "--yes", "--reason", "x")
     assert ran.code not in (0, 3) and "none" in ran.err, ran.err
-    assert world.etcd.get("store/id") is None and json.loads(world.etcd.get("intent/cur"))["rev"] == before
+    assert json.loads(world.etcd.get("store/id"))["epoch"] == 1 and json.loads(world.etcd.get("intent/cur"))["rev"] == before
     good(node.ctl("snapshot", "restore", str(path), "--yes", "--dry-run", "--reason", "x"))
-    assert world.etcd.get("store/id") is None
-    good(node.ctl("snapshot", "restore", str(path), "--yes", "--reason", "INC-7"))
     assert json.loads(world.etcd.get("store/id"))["epoch"] == 1
+    good(node.ctl("snapshot", "restore", str(path), "--yes", "--reason", "INC-7"))
+    assert json.loads(world.etcd.get("store/id"))["epoch"] == 2
     assert json.loads(world.etcd.get("intent/cur"))["rev"] < before
     for one in world.nodes:
-        wait_for(lambda n=one: n.status()["cluster"]["store"]["epoch"] == 1 and n.mode() in ("follow", "lead"), "it follows")
+        wait_for(lambda n=one: n.status()["cluster"]["store"]["epoch"] == 2 and n.mode() in ("follow", "lead"), "it follows")
     calm(world)
     world.wait_same_intent()
     assert verified(world)["sound"]

@@ -163,7 +163,7 @@ void etcd_server_kill(struct etcd_server *s, unsigned i)
     m->pid = 0;
 }
 
-void etcd_server_wipe(struct etcd_server *s, unsigned i)
+void etcd_server_forget(struct etcd_server *s, unsigned i)
 {
     struct member *m = &s->members[i];
     assert_int_equal(m->pid, 0);
@@ -171,6 +171,12 @@ void etcd_server_wipe(struct etcd_server *s, unsigned i)
     memcpy(name, m->name, sizeof(name));
     snprintf(dir, sizeof(dir), "%.*s/%s-%u", (int)sizeof(dir) - 64, s->dir, name, ++servers);
     memcpy(m->dir, dir, sizeof(dir));
+}
+
+void etcd_server_wipe(struct etcd_server *s, unsigned i)
+{
+    const struct member *m = &s->members[i];
+    etcd_server_forget(s, i);
     snprintf(s->cluster, sizeof(s->cluster), "%s=%s", m->name, m->peer);
     snprintf(s->token, sizeof(s->token), "%s-%u", s->dir, servers);
 }

@@ -30,9 +30,10 @@ void etcd_server_free(struct etcd_server *server);
 const char *etcd_server_url(const struct etcd_server *server, unsigned member);
 /* The index of the member that leads; waits for one. Not with TLS. */
 unsigned etcd_server_leader(struct etcd_server *server);
-/* SIGKILL. start: again with its data; wipe before start: as a new cluster of
- * one at the same address. */
+/* SIGKILL. start: again with its data; forget before start: with none, but the same flags (of one
+ * member: the same cluster id); wipe before start: as a new cluster of one at the same address. */
 void etcd_server_kill(struct etcd_server *server, unsigned member);
+void etcd_server_forget(struct etcd_server *server, unsigned member);
 void etcd_server_wipe(struct etcd_server *server, unsigned member);
 void etcd_server_start(struct etcd_server *server, unsigned member);
 /* Waits (20 s) until a member says that it is healthy. */

@@ -82,6 +82,16 @@ static inline void wait_link(enum gtm_store_link link)
     assert_int_equal(info().link, link);
 }
 
+/* The store is ours, and has got its store/id if there was none. */
+static inline void wait_ours(void)
+{
+    wait_link(GTM_STORE_FRESH);
+    for (int i = 0; i < 1200 && info().epoch == 0; i++)
+        run(5);
+    assert_true(info().epoch > 0);
+    run(5);
+}
+
 static inline void close_store(void)
 {
     gtm_store_close(store);
@@ -103,7 +113,7 @@ static inline int setup(void **state)
 {
     if (setup_closed(state) != 0 || open_store() != 0)
         return -1;
-    wait_link(GTM_STORE_FRESH);
+    wait_ours();
     return 0;
 }
 

@@ -185,7 +185,8 @@ static void save_for_ever(const char *path)
     struct coord__cache *cache = coord__cache_new(path, NULL);
     for (int64_t revision = 1;; revision++) {
         fill(&mirror, revision);
-        struct coord__identity known = {.cluster_id = 7, .epoch = 2, .revision = revision};
+        struct coord__identity known = {
+            .cluster_id = 7, .epoch = 2, .revision = revision, .id = "a1"};
         coord__cache_save(cache, coord__mirror_share(&mirror), mirror.count, &known);
         coord__cache_wait(cache);
     }
@@ -228,6 +229,7 @@ static void killed_while_saving(void **state)
             assert_int_equal(coord__mirror_list(&mirror, "", same_value, want), 0);
             assert_int_equal(known.cluster_id, 7);
             assert_int_equal(known.epoch, 2);
+            assert_string_equal(known.id, "a1");
             newest = known.revision;
         }
         coord__mirror_fini(&mirror);
@@ -244,36 +246,125 @@ static void the_table_of_identities(void **state)
         struct coord__identity known, found;
         enum coord__judgement word;
     } rows[] = {
-        {{0, 0, 0, false}, {5, 0, 9, false}, COORD__ADOPTED},
-        {{0, 0, 0, false}, {5, 3, 9, true}, COORD__REFUSED},
-        {{5, 0, 9, false}, {5, 0, 9, false}, COORD__OURS},
-        {{5, 2, 9, false}, {5, 2, 10, false}, COORD__OURS},
-        {{5, 2, 9, false}, {5, 2, 8, false}, COORD__REFUSED},
-        {{5, 2, 9, false}, {6, 2, 99, false}, COORD__REFUSED},
-        {{5, 2, 9, false}, {6, 3, 1, false}, COORD__ADOPTED},
-        {{5, 2, 9, false}, {5, 3, 1, false}, COORD__ADOPTED},
-        {{5, 2, 9, false}, {5, 3, 99, true}, COORD__REFUSED},
-        {{5, 2, 9, false}, {5, 1, 99, false}, COORD__REFUSED},
-        {{5, 2, 9, false}, {5, 0, 99, false}, COORD__REFUSED},
+        {{0, 0, 0, false, ""}, {5, 0, 9, false, ""}, COORD__ADOPTED},
+        {{0, 0, 0, false, ""}, {5, 3, 9, true, ""}, COORD__REFUSED},
+        {{5, 0, 9, false, ""}, {5, 0, 9, false, ""}, COORD__OURS},
+        {{5, 2, 9, false, ""}, {5, 2, 10, false, ""}, COORD__OURS},
+        {{5, 2, 9, false, ""}, {5, 2, 8, false, ""}, COORD__REFUSED},
+        {{5, 2, 9, false, ""}, {6, 2, 99, false, ""}, COORD__REFUSED},
+        {{5, 2, 9, false, ""}, {6, 3, 1, false, ""}, COORD__ADOPTED},
+        {{5, 2, 9, false, ""}, {5, 3, 1, false, ""}, COORD__ADOPTED},
+        {{5, 2, 9, false, ""}, {5, 3, 99, true, ""}, COORD__REFUSED},
+        {{5, 2, 9, false, ""}, {5, 1, 99, false, ""}, COORD__REFUSED},
+        {{5, 2, 9, false, "a"}, {5, 2, 99, false, "a"}, COORD__OURS},
+        {{5, 2, 9, false, "a"}, {5, 2, 99, false, "b"}, COORD__REFUSED},
+        {{5, 2, 9, false, "a"}, {5, 2, 99, false, ""}, COORD__OURS},
+        {{5, 2, 9, false, ""}, {5, 2, 99, false, "b"}, COORD__OURS},
+        {{5, 2, 9, false, "a"}, {5, 3, 99, false, "b"}, COORD__ADOPTED},
+        {{5, 0, 9, false, ""}, {5, 1, 99, false, "b"}, COORD__ADOPTED},
+        {{5, 2, 9, false, ""}, {5, 0, 99, false, ""}, COORD__REFUSED},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char why[COORD__WHY_BYTES];
         assert_int_equal(coord__identity_judge(&rows[i].known, &rows[i].found, why), rows[i].word);
         assert_int_equal(why[0] != '\0', rows[i].word == COORD__REFUSED);
     }
-    struct coord__identity id;
+}
+
+/* The table of identity.h again, from its words. */
+static enum coord__judgement expected(const struct coord__identity *known,
+                                      const struct coord__identity *found)
+{
+    bool two_ids = known->id[0] && found->id[0] && known->id[0] != found->id[0];
+    if (found->restoring)
+        return COORD__REFUSED;
+    if (known->cluster_id == 0 || found->epoch > known->epoch)
+        return COORD__ADOPTED;
+    return found->epoch < known->epoch || found->cluster_id != known->cluster_id ||
+                   found->revision < known->revision || two_ids
+               ? COORD__REFUSED
+               : COORD__OURS;
+}
+
+static struct coord__identity identity_number(unsigned n, bool found)
+{
+    static const char *const ids[] = {"", "a", "b"};
+    struct coord__identity id = {.cluster_id = n % 3,
+                                 .epoch = n / 3 % 3,
+                                 .revision = 8 + n / 9 % 3,
+                                 .restoring = found && n / 81 % 2};
+    if (found && id.cluster_id == 0)
+        id.cluster_id = 3; /* etcd has one */
+    snprintf(id.id, sizeof(id.id), "%s", ids[n / 27 % 3]);
+    return id;
+}
+
+static void every_identity_with_every_other(void **state)
+{
+    unsigned words[3] = {0}, made_anew = 0;
+    for (unsigned k = 0; k < 81; k++)
+        for (unsigned f = 0; f < 162; f++) {
+            struct coord__identity known = identity_number(k, false),
+                                   found = identity_number(f, true);
+            char why[COORD__WHY_BYTES];
+            enum coord__judgement word = coord__identity_judge(&known, &found, why);
+            if (word != expected(&known, &found))
+                fail_msg("known %u, found %u: %d (%s)", k, f, word, why);
+            assert_int_equal(why[0] != '\0', word == COORD__REFUSED);
+            words[word]++;
+            made_anew += strstr(why, "another store of the same epoch") != NULL;
+        }
+    for (int i = 0; i < 3; i++)
+        assert_true(words[i] > 0);
+    /* 2 clusters, 3 epochs, 9 pairs of revisions, 2 pairs of two ids; all other things alike. */
+    assert_int_equal(made_anew, 2 * 3 * 9 * 2);
+}
+
+static void what_is_taken_of_an_identity(void **state)
+{
+    struct coord__identity known = {.epoch = 1};
+    coord__identity_take(&known, 1, "a");
+    assert_string_equal(known.id, "a");
+    coord__identity_take(&known, 1, ""); /* not known: nothing is forgotten */
+    assert_string_equal(known.id, "a");
+    coord__identity_take(&known, 2, "");
+    assert_string_equal(known.id, "");
+    coord__identity_take(&known, 3, "b");
+    assert_string_equal(known.id, "b");
+    assert_int_equal(known.epoch, 3);
+}
+
+static int parse(const char *text, struct coord__identity *ret)
+{
+    return coord__identity_parse(text, strlen(text), ret, NULL);
+}
+
+static void the_text_of_an_identity(void **state)
+{
+    struct coord__identity id, other;
     char *text = coord__identity_print(4, true, 1, "us-1", "uli", NULL);
-    assert_int_equal(coord__identity_parse(text, strlen(text), &id, NULL), 0);
+    assert_int_equal(parse(text, &id), 0);
     assert_int_equal(id.epoch, 4);
     assert_true(id.restoring);
+    assert_int_equal(strlen(id.id), COORD__ID_BYTES - 1);
     for (size_t i = 0; i < strlen(text); i++)
-        assert_int_not_equal(coord__identity_parse(text, i, &id, NULL), 0);
+        assert_int_not_equal(coord__identity_parse(text, i, &other, NULL), 0);
     gtm_free(text);
-    assert_int_equal(coord__identity_parse("{\"v\":1,\"epoch\":0}", 17, &id, NULL), GTM_ECORRUPT);
-    assert_int_equal(coord__identity_parse("{\"v\":9,\"epoch\":1}", 17, &id, NULL),
-                     GTM_EUNSUPPORTED);
-    assert_int_equal(coord__identity_parse(NULL, 0, &id, NULL), 0);
-    assert_int_equal(id.epoch, 0);
+    text = coord__identity_print(4, true, 1, "us-1", "uli", NULL);
+    assert_int_equal(parse(text, &other), 0);
+    assert_string_not_equal(id.id, other.id);
+    gtm_free(text);
+    assert_int_equal(parse("{\"v\":1,\"epoch\":0}", &id), GTM_ECORRUPT);
+    assert_int_equal(parse("{\"v\":9,\"epoch\":1}", &id), GTM_EUNSUPPORTED);
+    assert_int_equal(parse("{\"v\":1,\"epoch\":1}", &id), 0);
+    assert_string_equal(id.id, "");
+    assert_int_equal(parse("{\"v\":1,\"epoch\":1,\"id\":\"a\\\"b\"}", &id), GTM_ECORRUPT);
+    assert_int_equal(
+        parse("{\"v\":1,\"epoch\":1,\"id\":\"0123456789abcdef0123456789abcdef0\"}", &id),
+        GTM_ECORRUPT);
+    assert_int_equal(coord__identity_parse(NULL, 0, &other, NULL), 0);
+    assert_int_equal(other.epoch, 0);
+    assert_string_equal(other.id, "");
 }
 
 int main(void)
@@ -283,6 +374,9 @@ int main(void)
         cmocka_unit_test(memory_may_fail),
         cmocka_unit_test(killed_while_saving),
         cmocka_unit_test(the_table_of_identities),
+        cmocka_unit_test(every_identity_with_every_other),
+        cmocka_unit_test(what_is_taken_of_an_identity),
+        cmocka_unit_test(the_text_of_an_identity),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -270,7 +270,7 @@ static void damaged_files_touch_nothing(const char *path, char *text, size_t len
     assert_int_equal(restore(&nodes[0], bad).code, GTM_ECORRUPT);
     assert_int_equal(restore(&nodes[0], "/nowhere/at/all").code, GTM_ENOTFOUND);
     assert_true(has(&nodes[0], "later/1", "1"));
-    assert_null(value_at(&nodes[0], "store/id"));
+    assert_int_equal(info_of(&nodes[0]).epoch, 1);
 }
 
 static void saved_changed_and_restored(void **state)
@@ -321,7 +321,7 @@ static void saved_changed_and_restored(void **state)
     o = restore(&nodes[0], path);
     assert_string_equal(o.text, "");
     for (int n = 0; n < 2; n++) {
-        WAIT(info_of(&nodes[n]).epoch == 1 && info_of(&nodes[n]).link == GTM_STORE_FRESH);
+        WAIT(info_of(&nodes[n]).epoch == 2 && info_of(&nodes[n]).link == GTM_STORE_FRESH);
         WAIT(has(&nodes[n], "later/1", NULL));
         for (int i = 0; i < 250; i += 2)
             assert_true(has(&nodes[n], keys[i], "1"));
@@ -373,7 +373,7 @@ static void killed_in_the_middle_holds_all_nodes(void **state)
     /* Somebody restores again. */
     assert_int_equal(restore(&nodes[1], path).code, 0);
     WAIT(info_of(&nodes[1]).link == GTM_STORE_FRESH);
-    assert_int_equal(info_of(&nodes[1]).epoch, 2);
+    assert_int_equal(info_of(&nodes[1]).epoch, 3);
     for (int i = 0; i < 1000; i++)
         assert_true(has(&nodes[1], keys[i], "1"));
 }
@@ -400,6 +400,42 @@ static void another_cluster_waits_for_a_word(void **state)
     must_put(&nodes[0], "d/2", "1");
 }
 
+/* The members' flags are the same, so the cluster's id is; a node without a copy takes the new
+ * store, and its revision passes the old one's. Who knows the old one waits for a word. */
+static void an_etcd_made_anew_waits_for_a_word(void **state)
+{
+    NEED_ETCD();
+    open_all(1);
+    must_put(&nodes[0], "d/1", "1");
+    WAIT(info_of(&nodes[0]).epoch == 1);
+    struct gtm_store_etcd_info before = info_of(&nodes[0]);
+    close_node(&nodes[0]);
+    etcd_server_kill(server, 0);
+    etcd_server_forget(server, 0);
+    etcd_server_start(server, 0);
+    etcd_server_wait(server, 0);
+    open_node(&nodes[1]);
+    WAIT(info_of(&nodes[1]).epoch == 1);
+    for (int i = 0; info_of(&nodes[1]).revision <= before.revision + 5; i++)
+        must_put(&nodes[1], "d/2", i % 2 ? "1" : "2");
+    open_node(&nodes[0]);
+    WAIT(info_of(&nodes[0]).link == GTM_STORE_REFUSED);
+    assert_int_equal(info_of(&nodes[1]).cluster_id, before.cluster_id);
+    assert_non_null(strstr(info_of(&nodes[0]).why, "another store of the same epoch"));
+    must_put(&nodes[1], "d/2", "3");
+    run(1200);
+    assert_int_equal(info_of(&nodes[0]).link, GTM_STORE_REFUSED);
+    assert_true(has(&nodes[0], "d/1", "1"));
+    struct outcome o = {0};
+    assert_int_equal(gtm_store_etcd_adopt(nodes[0].store, "uli", "new disks", done, &o), 0);
+    WAIT(o.calls);
+    assert_string_equal(o.text, "");
+    for (int n = 0; n < 2; n++) {
+        WAIT(info_of(&nodes[n]).link == GTM_STORE_FRESH && info_of(&nodes[n]).epoch == 2);
+        assert_true(has(&nodes[n], "d/1", NULL) && has(&nodes[n], "d/2", "3"));
+    }
+}
+
 #define ONE(f) cmocka_unit_test_setup_teardown(f, setup_one, teardown)
 
 int main(void)
@@ -413,6 +449,7 @@ int main(void)
         ONE(saved_changed_and_restored),
         ONE(killed_in_the_middle_holds_all_nodes),
         ONE(another_cluster_waits_for_a_word),
+        ONE(an_etcd_made_anew_waits_for_a_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
