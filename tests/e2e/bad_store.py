@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tests of a hostile store share: one node of one region over one etcd, behind a front that can do anything."""
 import contextlib
+import json
 import socket
 import threading
 
@@ -120,11 +121,18 @@ class World(Cluster):
         self.webs["us-east"].set("ok")
         self.agreed("us-east")
 
+    def verdict_is_followed(self):
+        doc = json.loads(self.etcd.get("verdict/www"))
+        return doc["e"]["www-us-east"]["4"]["h"] == "down" and \
+            all(n.status()["cluster"]["view"] >= doc["rev"] for n in self.running())
+
     @contextlib.contextmanager
     def stays(self):
         """The verdict us-east is down; it stays in force in the block, though the server is up again."""
         self.webs["us-east"].set("stopped")
         self.agreed("eu-west")
+        # Just after an isolation own checks still take it out by themselves: that is not the verdict yet.
+        wait_for(self.verdict_is_followed, "the verdict says down, and is followed")
         yield
         self.webs["us-east"].set("ok")
         wait_for(lambda: seen_up(self.node), "its own check sees it up")
