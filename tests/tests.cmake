@@ -64,8 +64,14 @@ foreach(src ${preload_srcs})
 endforeach()
 
 function(gtm_test_properties name label timeout_s)
+  set(env "${GTM_TEST_ENV}")
+  if(label STREQUAL "e2e")
+    # libevent and libcurl may name a socket to epoll that is closed already, when another thread has its number; of
+    # that ThreadSanitizer 14 makes a report which it cannot finish: it dies of a check of its own.
+    string(REPLACE "TSAN_OPTIONS=" "TSAN_OPTIONS=ignore_interceptors_accesses=1:" env "${env}")
+  endif()
   set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT ${timeout_s}
-                       ENVIRONMENT "${GTM_TEST_ENV}" WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
+                       ENVIRONMENT "${env}" WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
 endfunction()
 
 # --- unit: gtm/base/test_json.c → program test_gtm_base_json, test unit/gtm/base/json
