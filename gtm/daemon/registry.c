@@ -20,7 +20,7 @@
 struct gtm_registry {
     struct gtmd *d;
     struct gtm_timer *timer;
-    char *writing; /* the text that the store gets now */
+    bool writing;  /* a commit is under way */
     char self[40]; /* this process, among those of its name */
     char rival[256];
     uint64_t written_ms; /* monotonic */
@@ -180,8 +180,7 @@ static void on_written(void *arg, const struct gtm_store_result *result)
         return;
     if (result->code == GTM_OK)
         registry->written_ms = gtm_mono_ms(registry->d->clock);
-    gtm_free(registry->writing);
-    registry->writing = NULL;
+    registry->writing = false;
     gtm_timer_start(registry->timer, result->code == GTM_OK ? WRITE_EVERY_MS : RETRY_MS);
 }
 
@@ -226,7 +225,8 @@ static void on_timer(void *arg)
         return;
     }
     registry->session_changed = false;
-    registry->writing = text;
+    gtm_free(text); /* the store has its own */
+    registry->writing = true;
 }
 
 struct gtm_registry *gtm_registry_new(struct gtmd *d)
@@ -260,7 +260,6 @@ void gtm_registry_free(struct gtm_registry *registry)
     else
         gtm_free(registry->alive);
     gtm_timer_free(registry->timer);
-    gtm_free(registry->writing);
     gtm_free(registry);
 }
 

@@ -4,8 +4,8 @@
  */
 #include "gtm/base/mem.h"
 #include "gtm/etcdc/etcdc.h"
-#include "tests/support/etcd_client.h"
-#include "tests/support/etcd_server.h"
+
+#include "tests/unit/gtm/etcdc/one_member.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,29 +14,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static struct etcd_server *server;
-
-static int set_up(void **state)
-{
-    if (etcd_server_have())
-        server = etcd_server_new(NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    etcd_server_free(server);
-    return 0;
-}
-
-static void open_client(struct etcd_client *c)
-{
-    if (!server)
-        skip();
-    const char *urls[] = {etcd_server_url(server, 0), NULL};
-    etcd_client_open(c, urls, NULL);
-}
 
 static void is(struct etcdc_buf buf, const char *s)
 {
