@@ -185,8 +185,24 @@ static void finish(struct gtm_http_request *r, int code, const char *text)
     request_free(r);
 }
 
+/*
+ * With TLS 1.3 the server judges our certificate after our side of the handshake is done: its alert
+ * may come, or be lost in the reset that follows, and then curl knows of a broken connection only.
+ */
+static bool perhaps_our_certificate(const struct gtm_http_request *r, CURLcode code)
+{
+    long status = 0, fresh = 0;
+    curl_off_t handshake_us = 0;
+    curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(r->easy, CURLINFO_NUM_CONNECTS, &fresh);
+    curl_easy_getinfo(r->easy, CURLINFO_APPCONNECT_TIME_T, &handshake_us);
+    return r->http->cert && status == 0 && fresh > 0 && handshake_us > 0 &&
+           (code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR || code == CURLE_GOT_NOTHING);
+}
+
 static void finish_curl(struct gtm_http_request *r, CURLcode code)
 {
+    char text[CURL_ERROR_SIZE + 128];
     int mine = code_of(r, code);
     struct gtm_error refusal = r->http->expect.err; /* of this handshake, if of any */
     memset(&r->http->expect.err, 0, sizeof(refusal));
@@ -196,7 +212,12 @@ static void finish_curl(struct gtm_http_request *r, CURLcode code)
         finish(r, mine, refusal.text);
     else if (r->refused)
         finish(r, GTM_EIO, "the connection was closed before an answer; not sent again");
-    else
+    else if (perhaps_our_certificate(r, code)) {
+        snprintf(text, sizeof(text),
+                 "%s (closed right after the TLS handshake: it may refuse our certificate)",
+                 *r->error ? r->error : curl_easy_strerror(code));
+        finish(r, mine, text);
+    } else
         finish(r, mine, *r->error ? r->error : curl_easy_strerror(code));
 }
 

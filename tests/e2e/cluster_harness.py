@@ -142,6 +142,7 @@ class Etcd:
 
     def __init__(self, members=3, extra=(), tls=None, place=None, first=101):
         place = place or Loopback(first)
+        self.user = None  # NAME:PASSWORD of ctl
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="gtm-etcd-"))
         token = self.dir.name
         self.members = [Member(i, self.dir, token, members, extra, tls, place) for i in range(members)]
@@ -177,7 +178,8 @@ class Etcd:
     def ctl(self, *args, check=True, stdin=None):
         """etcdctl against all members that run: its output."""
         urls = ",".join(m.url for m in self.members if m.process is not None)
-        done = subprocess.run(["/usr/bin/etcdctl", "--endpoints", urls, *args], input=stdin, capture_output=True,
+        user = ["--user", self.user] if self.user and "--user" not in args else []
+        done = subprocess.run(["/usr/bin/etcdctl", "--endpoints", urls, *user, *args], input=stdin, capture_output=True,
                               text=True, timeout=30, check=False, env={"ETCDCTL_API": "3", "PATH": "/usr/bin:/bin"})
         assert not check or done.returncode == 0, done.stderr
         return done.stdout

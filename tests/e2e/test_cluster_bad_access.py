@@ -22,10 +22,6 @@ def auth_on(etcd):
         etcd.ctl(*args)
 
 
-def root(etcd, *args, **kw):
-    return etcd.ctl("--user", "root:rootpw", *args, **kw)
-
-
 @contextlib.contextmanager
 def world_with_users():
     etcd = Etcd(1)
@@ -39,10 +35,8 @@ def world_with_users():
         auth_on(etcd)
         node.spawn_only()
         wait_for(node.up, "it is up")
-        plain = etcd.ctl
-        etcd.ctl = lambda *args, **kw: plain("--user", "root:rootpw", *args, **kw)
+        etcd.user = "root:rootpw"
         world.apply_all()
-        etcd.ctl = plain
         yield world
 
 
@@ -51,7 +45,7 @@ def test_passwords_users_and_rights():
         node, etcd = world.node, world.etcd
         password = node.dir / "password"
         with world.stays():  # the password is changed, and the node has the old one
-            root(etcd, "user", "passwd", "gtm", "--interactive=false", stdin="other\n")
+            etcd.ctl("user", "passwd", "gtm", "--interactive=false", stdin="other\n")
             etcd.members[0].kill()
             etcd.members[0].start()
             complains(node, "StoreAway", "password or token is wrong", log=False)
@@ -63,23 +57,23 @@ def test_passwords_users_and_rights():
         password.write_text("other\n")
         world.followed()
         with world.stays():  # the right to our prefix is taken away
-            root(etcd, "role", "revoke-permission", "gtm", "--prefix=true", "/gtm/")
+            etcd.ctl("role", "revoke-permission", "gtm", "--prefix=true", "/gtm/")
             complains(node, "StoreAway", "not allowed", log=False)
-        root(etcd, "role", "grant-permission", "gtm", "--prefix=true", "readwrite", "/gtm/")
+        etcd.ctl("role", "grant-permission", "gtm", "--prefix=true", "readwrite", "/gtm/")
         world.followed()
         with world.stays():  # the user is deleted
-            root(etcd, "user", "delete", "gtm")
+            etcd.ctl("user", "delete", "gtm")
             complains(node, "StoreAway", "etcd", log=False)
-        root(etcd, "user", "add", "gtm:other")
-        root(etcd, "user", "grant-role", "gtm", "gtm")
+        etcd.ctl("user", "add", "gtm:other")
+        etcd.ctl("user", "grant-role", "gtm", "gtm")
         world.followed()
-        root(etcd, "role", "revoke-permission", "gtm", "--prefix=true", "/gtm/")
-        root(etcd, "role", "grant-permission", "gtm", "--prefix=true", "read", "/gtm/")
+        etcd.ctl("role", "revoke-permission", "gtm", "--prefix=true", "/gtm/")
+        etcd.ctl("role", "grant-permission", "gtm", "--prefix=true", "read", "/gtm/")
         ran = wait_for(lambda: (r := node.ctl("endpoint", "drain", "www/www-us-east", "--yes", "--reason", "x")).code and r,
                        "an order is refused")
         assert "not allowed" in ran.err or "denied" in ran.err, ran.err
         complains(node, "StoreNotWritable", "not allowed")
-        root(etcd, "role", "grant-permission", "gtm", "--prefix=true", "readwrite", "/gtm/")
+        etcd.ctl("role", "grant-permission", "gtm", "--prefix=true", "readwrite", "/gtm/")
         world.followed()
 
 
