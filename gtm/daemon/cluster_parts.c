@@ -181,7 +181,7 @@ void gtm_cluster__free_parts(struct gtm_cluster *c)
 
 void gtm_cluster__mode_changed(struct gtm_cluster *c)
 {
-    gtm_conductor_mode(c->conductor, c->mode);
+    gtm_follower_mode(c->follower, c->mode);
     gtm_cluster__isolation(c);
     gtm_conductor_look(c->conductor); /* observations that came meanwhile may deny what is back */
 }

@@ -14,6 +14,18 @@
 
 /* --- out of the pipeline --- */
 
+/* Only health counts: a leader that is there and agrees on it is in charge of ramps and holds. */
+static void note_differs(struct gtm_conductor *c, size_t pool, const struct gtm_verdict_doc *doc)
+{
+    bool differs = conductor__print_of(doc).health != c->pools[pool].stored.health;
+    if (differs == c->pools[pool].differs)
+        return;
+    c->pools[pool].differs = differs;
+    c->differing += differs ? 1 : (size_t)-1;
+    if (c->differing == 0 && c->opts.poke)
+        c->opts.poke(c->opts.ctx);
+}
+
 /* Puts the pipeline's verdict on a pool in force here, unpublished. */
 static void put_in_force(struct gtm_conductor *c, size_t pool)
 {
@@ -24,6 +36,7 @@ static void put_in_force(struct gtm_conductor *c, size_t pool)
         return;
     }
     gtm_state_follow_verdict(c->opts.state, pool, &doc);
+    note_differs(c, pool, &doc);
     gtm_state_verdict_free(&doc);
     c->info.merged++;
 }
@@ -55,6 +68,7 @@ static void put_differing(struct gtm_conductor *c)
             gtm_state_follow_verdict(c->opts.state, p, &doc);
             c->info.merged++;
         }
+        note_differs(c, p, &doc);
         gtm_state_verdict_free(&doc);
     }
     gtm_state_followed(c->opts.state);
@@ -199,6 +213,13 @@ static void lead(struct gtm_conductor *c)
     conductor__write(c);
 }
 
+static uint64_t disputed_since_ms(const struct gtm_conductor *c)
+{
+    if (c->unanswered_ms == 0)
+        return 0;
+    return c->unanswered_ms > c->view_ms ? c->unanswered_ms : c->view_ms;
+}
+
 static void merge(struct gtm_conductor *c)
 {
     int64_t revision = 0;
@@ -206,7 +227,8 @@ static void merge(struct gtm_conductor *c)
         return;
     if (!c->merging) {
         c->merging_rev = conductor__stored_view(c, &revision);
-        c->merging_ms = gtm_mono_ms(c->clock) + 1;
+        uint64_t disputed_ms = disputed_since_ms(c);
+        c->merging_ms = disputed_ms ? disputed_ms : gtm_mono_ms(c->clock) + 1;
     }
     c->merging = true;
     put_differing(c);
@@ -226,7 +248,11 @@ void gtm_conductor_mode(struct gtm_conductor *c, enum policy_role_mode mode)
     else if (mode == POLICY_ROLE_MERGE)
         merge(c);
     else if (c->pipe && (!c->merging || mode == POLICY_ROLE_ISOLATED || mode == POLICY_ROLE_HELD))
-        drop_pipe(c); /* else: until the new leader has written */
+        drop_pipe(c); /* else: until the new leader has written … */
+    else if (c->merging && mode == POLICY_ROLE_FOLLOW && c->differing == 0) {
+        drop_pipe(c); /* … or has nothing to write, since its verdicts say the same */
+        c->merging = false;
+    }
 }
 
 void gtm_conductor_view(struct gtm_conductor *c, int64_t rev, bool more)
@@ -288,7 +314,7 @@ void gtm_conductor_intent(struct gtm_conductor *c, const struct gtm_intent *inte
     c->intent = gtm_intent_ref(intent);
     c->intent_rev = revision;
     c->pools = pools;
-    c->dirty = 0;
+    c->dirty = c->differing = 0;
     c->generation++;
     enum policy_role_mode mode = c->mode;
     if (!c->pipe) {
@@ -320,6 +346,8 @@ void gtm_conductor_second(struct gtm_conductor *c, struct health_engine *engine)
 {
     if ((c->mode == POLICY_ROLE_LEAD || c->mode == POLICY_ROLE_MERGE) && !c->pipe && c->intent)
         gtm_conductor_mode(c, c->mode); /* there was no memory for it */
+    if (c->unanswered_ms && !c->pipe)
+        conductor__disputes_again(c); /* own checks may have put back what they took out */
     if (c->mode != POLICY_ROLE_LEAD || !c->pipe)
         return;
     /* Who stood still for so long is merged around: a view says that this is over. */
@@ -335,10 +363,8 @@ void gtm_conductor_second(struct gtm_conductor *c, struct health_engine *engine)
 uint64_t gtm_conductor_unanswered_ms(const struct gtm_conductor *c)
 {
     if (c->merging)
-        return c->merging_ms; /* what it made is in no view yet */
-    if (c->unanswered_ms == 0 || c->pipe)
-        return 0;
-    return c->unanswered_ms > c->view_ms ? c->unanswered_ms : c->view_ms;
+        return c->differing ? c->merging_ms : 0; /* what it made is in no view yet */
+    return c->pipe ? 0 : disputed_since_ms(c);
 }
 
 void gtm_conductor_info(const struct gtm_conductor *c, struct gtm_conductor_info *ret)

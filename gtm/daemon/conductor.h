@@ -10,8 +10,9 @@
  * even when nothing differs: it ends merging everywhere; so does one that stood still. Shares that
  * move (ramps, drains) are written at most once a second per pool; health at once. MERGE: verdicts
  * go straight into the followed state, with the number of the last view, until a leader writes a
- * new one (also when the mode is FOLLOW again already). Otherwise there is no pipeline. Starting
- * one costs what the verdicts in the store cost to read.
+ * new one (also when the mode is FOLLOW again already), or the mode is FOLLOW again and what it
+ * made is what the verdicts in the store say anyway. Otherwise there is no pipeline. Starting one
+ * costs what the verdicts in the store cost to read.
  *
  * Failure modes: a transaction that fails is tried again while this node still leads, with what is
  * true then; a conflict only after the copy has caught up.
@@ -76,8 +77,8 @@ void gtm_conductor_second(struct gtm_conductor *conductor, struct health_engine 
  * next whole view. */
 bool gtm_conductor_merging(const struct gtm_conductor *conductor);
 /* For struct policy_role_input: since when what vantages agree on differs from the verdicts in
- * force without a new view, or since when this node merges and no leader has written a whole view;
- * monotonic, 0 = neither. */
+ * force without a new view, or since when this node merges, what it made differs from the verdicts
+ * in the store, and no leader has written a whole view; monotonic, 0 = neither. */
 uint64_t gtm_conductor_unanswered_ms(const struct gtm_conductor *conductor);
 /* The pipeline, for what only it knows (texts of balance and spill); NULL: none. */
 const struct gtm_state *gtm_conductor_pipeline(const struct gtm_conductor *conductor);

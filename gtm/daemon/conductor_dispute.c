@@ -43,7 +43,8 @@ static bool disputed(const struct gtm_conductor *c, size_t pool, uint64_t *ret_s
             gtm_states_get(facts->states, pool, i / 2, (enum gtm_family)(i % 2)).health;
         any = agreed == GTM_HEALTH_DOWN
                   ? now != GTM_HEALTH_DOWN && !facts->panic_held[facts->base[pool] * 2 + i]
-                  : agreed == GTM_HEALTH_UP && now == GTM_HEALTH_DOWN;
+                  : agreed == GTM_HEALTH_UP && now == GTM_HEALTH_DOWN &&
+                        !gtm_state_taken_out(c->opts.state, pool, i / 2, (enum gtm_family)(i % 2));
         if (any && agreed == GTM_HEALTH_DOWN)
             *ret_seen_ms =
                 gtm_state_seen_down_ms(c->opts.state, pool, i / 2, (enum gtm_family)(i % 2));

@@ -13,8 +13,9 @@ struct conductor__flight;
 
 /* A verdict, as far as it matters whether two are the same. */
 struct conductor__print {
-    uint64_t core; /* health and what it rests on */
-    uint64_t full; /* shares and weights, too */
+    uint64_t health; /* who is up and who is down */
+    uint64_t core;   /* … and what it rests on */
+    uint64_t full;   /* … and shares and weights */
 };
 
 /* A pool of the intent. */
@@ -22,6 +23,7 @@ struct conductor__pool {
     struct conductor__print stored; /* what the store has; 0 = nothing readable */
     uint64_t written_ms;            /* monotonic; 0 = not by this one */
     bool dirty, look;
+    bool differs;         /* merging: what this node made of its health is not what the store has */
     uint64_t disputed_ms; /* since when the verdict in force is not what is agreed on; 0 = it is */
 };
 
@@ -43,6 +45,7 @@ struct gtm_conductor {
     bool merging;        /* the followed state has this node's own merge */
     int64_t merging_rev; /* the view before that */
     uint64_t merging_ms; /* monotonic */
+    size_t differing;    /* pools that differ */
     int64_t view_rev;    /* in force */
     uint64_t view_ms;    /* when it came; monotonic */
     uint64_t unanswered_ms;
@@ -71,6 +74,6 @@ void conductor__on_resume(void *conductor, const struct gtm_store_entry *entry);
 
 /* conductor_dispute.c */
 void conductor__disputes(struct gtm_conductor *c);       /* pools to look at */
-void conductor__disputes_again(struct gtm_conductor *c); /* a new view is in force */
+void conductor__disputes_again(struct gtm_conductor *c); /* what is disputed */
 
 #endif

@@ -46,7 +46,10 @@ static void mix_int(uint64_t *hash, uint64_t value)
 static void mix_address(struct conductor__print *print, const struct gtm_verdict_address *a)
 {
     bool goes_on = a->recovery_count >= 6;
-    uint64_t hash = HASH_START;
+    uint64_t hash = HASH_START, health = HASH_START;
+    mix_text(&health, a->endpoint);
+    mix_int(&health, a->family | (unsigned)a->health << 8 | (unsigned)a->held << 16);
+    print->health += health;
     mix_text(&hash, a->endpoint);
     mix_int(&hash, a->family | (unsigned)a->health << 8 | (unsigned)a->quorum << 16 |
                        (unsigned)a->held << 24);
@@ -60,9 +63,10 @@ static void mix_address(struct conductor__print *print, const struct gtm_verdict
 
 struct conductor__print conductor__print_of(const struct gtm_verdict_doc *doc)
 {
-    struct conductor__print print = {HASH_START, HASH_START};
+    struct conductor__print print = {HASH_START, HASH_START, HASH_START};
     for (size_t i = 0; i < doc->count; i++)
         mix_address(&print, &doc->addresses[i]);
+    mix_int(&print.health, doc->panic[0] | (unsigned)doc->panic[1] << 1);
     mix_int(&print.core, doc->panic[0] | (unsigned)doc->panic[1] << 1 | (unsigned)doc->stale << 2);
     for (size_t i = 0; i < doc->weights_count; i++) {
         const struct gtm_verdict_weight *w = &doc->weights[i];

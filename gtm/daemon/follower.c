@@ -257,6 +257,14 @@ void gtm_follower_intent(struct gtm_follower *f)
     on_timer(f);
 }
 
+void gtm_follower_mode(struct gtm_follower *f, enum policy_role_mode mode)
+{
+    bool merging = gtm_conductor_merging(f->conductor);
+    gtm_conductor_mode(f->conductor, mode);
+    if (merging && !gtm_conductor_merging(f->conductor))
+        gtm_follower_intent(f);
+}
+
 /* --- orders --- */
 
 static void on_order(void *arg, const struct gtm_store_entry *entry)

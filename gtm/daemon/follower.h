@@ -14,6 +14,7 @@
 #include "gtm/base/clock.h"
 #include "gtm/coord/store.h"
 #include "gtm/daemon/state_follow.h"
+#include "policies/role.h"
 
 struct gtm_conductor;
 struct gtm_follower;
@@ -33,6 +34,9 @@ void gtm_follower_conductor(struct gtm_follower *follower, struct gtm_conductor 
 
 /* After the first commit of the state, and after each later one: takes all verdicts of the copy. */
 void gtm_follower_intent(struct gtm_follower *follower);
+/* Tells the conductor, which must be there, its mode: when that ends a merge, the store's verdicts
+ * are in force again, all of them. */
+void gtm_follower_mode(struct gtm_follower *follower, enum policy_role_mode mode);
 /* The store is away. canaries_fit as gtm_canaries_fit; with no canary configured (have_canaries
  * false) something of this node's own targets must be up. allowed: dns.when_isolated is `local`. */
 void gtm_follower_isolated(struct gtm_follower *follower, bool isolated, bool allowed,

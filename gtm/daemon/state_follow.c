@@ -456,6 +456,12 @@ void gtm_state_isolated(struct gtm_state *state, bool on)
     gtm_state_followed(state);
 }
 
+bool gtm_state_taken_out(const struct gtm_state *state, size_t pool, size_t endpoint,
+                         enum gtm_family family)
+{
+    return state->now->addresses[(state->now->facts->base[pool] + endpoint) * 2 + family].local;
+}
+
 size_t gtm_state_isolated_out(const struct gtm_state *state)
 {
     size_t n = 0;

@@ -46,6 +46,10 @@ bool gtm_state_observed(const struct gtm_state *state, const char *key, enum gtm
 uint64_t gtm_state_seen_down_ms(const struct gtm_state *state, size_t pool, size_t endpoint,
                                 enum gtm_family family);
 
+/* Is the address out by this node's own checks alone (gtm_state_isolated)? Indexes as above. */
+bool gtm_state_taken_out(const struct gtm_state *state, size_t pool, size_t endpoint,
+                         enum gtm_family family);
+
 /* --- FOLLOWS and PIPELINE --- */
 
 /* The store has this order under "override/KEY" now (text NULL: none any more). Publishes.

@@ -332,7 +332,7 @@ void cluster_see_all(struct cluster *w, const char *key, enum gtm_health health,
 
 void cluster_mode(struct cluster *w, size_t node, enum policy_role_mode mode)
 {
-    gtm_conductor_mode(w->nodes[node].conductor, mode);
+    gtm_follower_mode(w->nodes[node].follower, mode);
 }
 
 void cluster_lead(struct cluster *w, size_t node)

@@ -32,7 +32,7 @@ struct connection {
 
 struct tls_server {
     SSL_CTX *ctx;
-    bool mute;
+    bool mute, reset;
     atomic_bool stop;
     atomic_uint handshakes, resumed;
     int listener;
@@ -80,7 +80,11 @@ static void *connection_main(void *ctx)
         pthread_mutex_unlock(&s->lock);
         atomic_fetch_add(&s->resumed, (unsigned)SSL_session_reused(ssl));
         atomic_fetch_add(&s->handshakes, 1);
-        serve(ssl);
+        if (s->reset)
+            setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1},
+                       sizeof(struct linger));
+        else
+            serve(ssl);
     }
     SSL_free(ssl);
     pthread_mutex_lock(&s->lock);
@@ -141,6 +145,7 @@ struct tls_server *tls_server_new(const struct tls_server_want *want)
     pthread_mutex_init(&s->lock, NULL);
     s->ctx = make_ctx(want);
     s->mute = want->mute;
+    s->reset = want->reset;
     in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(s->listener >= 0);

@@ -15,6 +15,7 @@ struct tls_server_want {
     const char *client_ca; /* not NULL: clients need a certificate of it */
     int max_version;       /* TLS1_1_VERSION …; 0 = any */
     int mute;              /* accepts, and never shakes hands */
+    int reset; /* shakes hands, and then resets the connection, as one may see who is refused */
 };
 
 struct tls_server *tls_server_new(const struct tls_server_want *want);

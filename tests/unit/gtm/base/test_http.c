@@ -442,6 +442,37 @@ static void a_server_by_its_identity(void **state)
     (void)test_temp_dir_remove(dir);
 }
 
+/* With TLS 1.3 a refusal of our certificate may be seen as a reset only: then the text names the
+ * certificate. */
+static void a_reset_after_the_handshake(void **state)
+{
+    (void)state;
+    char dir[64], url[64];
+    struct pki_cert ca, node;
+    struct seen seen;
+    assert_int_equal(test_temp_dir_make("tls", dir), 0);
+    pki_make(&ca, &(struct pki_want){.name = "ca", .authority = true}, dir);
+    pki_make(&node, &(struct pki_want){.name = "a", .san = "IP:127.0.0.1", .issuer = &ca}, dir);
+    struct tls_server *server =
+        tls_server_new(&(struct tls_server_want){.pem = node.path, .reset = 1});
+    snprintf(url, sizeof(url), "https://127.0.0.1:%u/", tls_server_port(server));
+    const char *mine[] = {node.path, NULL}; /* who shows none has none that could be refused */
+    for (int i = 0; i < 2; i++) {
+        client(&seen,
+               (struct gtm_http_opts){.tls = {.ca = ca.path, .cert = mine[i], .key = mine[i]}});
+        struct gtm_http_ask ask = ask_for(&seen, url);
+        start(&seen, &ask);
+        run(&seen);
+        assert_int_equal(seen.code, GTM_EIO);
+        assert_int_equal(strstr(seen.text, "it may refuse our certificate") != NULL, i == 0);
+        end(&seen);
+    }
+    tls_server_free(server);
+    pki_free(&node);
+    pki_free(&ca);
+    (void)test_temp_dir_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -454,6 +485,7 @@ int main(void)
         cmocka_unit_test(reset_connects_anew),
         cmocka_unit_test(wrong_asks),
         cmocka_unit_test(a_server_by_its_identity),
+        cmocka_unit_test(a_reset_after_the_handshake),
         cmocka_unit_test(without_memory),
     };
     signal(SIGPIPE, SIG_IGN); /* a server whose client hangs up in the handshake */

@@ -406,6 +406,59 @@ static void what_isolation_hid_is_disputed(void **state)
     assert_true(gtm_conductor_unanswered_ms(w->nodes[1].conductor) > 0);
 }
 
+/* Its own check is alone, and its own check is what took it out: no leader owes an answer. What the
+ * others see as well is no longer disputed when its own check took it out, whoever notices. */
+static void what_own_checks_took_out_is_not_disputed(void **state)
+{
+    struct cluster *w = *state;
+    cluster_lead(w, 0);
+    cluster_see(w, 1, A1, REFUSED);
+    gtm_follower_isolated(w->nodes[1].follower, true, true, true, true);
+    cluster_settle(w);
+    assert_false(cluster_serves(w, 1, "a", "a1"));
+    gtm_conductor_look(w->nodes[1].conductor);
+    assert_int_equal(gtm_conductor_unanswered_ms(w->nodes[1].conductor), 0);
+
+    gtm_follower_isolated(w->nodes[1].follower, false, true, true, true);
+    cluster_node_stop(w, 0); /* its key stands */
+    cluster_see(w, 2, A1, REFUSED);
+    cluster_settle(w);
+    assert_true(gtm_conductor_unanswered_ms(w->nodes[1].conductor) > 0);
+    gtm_follower_isolated(w->nodes[1].follower, true, true, true, true);
+    gtm_conductor_second(w->nodes[1].conductor, NULL);
+    assert_int_equal(gtm_conductor_unanswered_ms(w->nodes[1].conductor), 0);
+}
+
+/* The leader was deaf for a moment; what it missed is over before it hears again, so it writes
+ * nothing, and the node that merged around it must not wait for ever. */
+static void a_merge_that_says_what_the_store_says_is_over(void **state)
+{
+    struct cluster *w = *state;
+    struct cluster_node *node = &w->nodes[1];
+    cluster_lead(w, 0);
+    cluster_node_stop(w, 0); /* its key stands */
+    cluster_see(w, 1, A1, REFUSED);
+    cluster_see(w, 2, A1, REFUSED);
+    cluster_settle(w);
+    uint64_t since_ms = gtm_conductor_unanswered_ms(node->conductor);
+    cluster_pass(w, POLICY_LEADERLESS_MS);
+    cluster_mode(w, 1, POLICY_ROLE_MERGE);
+    assert_int_equal(cluster_health(w, 1, "a", "a1"), GTM_HEALTH_DOWN);
+    assert_int_equal(gtm_conductor_unanswered_ms(node->conductor), since_ms); /* it goes on */
+
+    unsigned pokes = node->pokes;
+    cluster_see(w, 1, A1, UP);
+    cluster_see(w, 2, A1, UP);
+    cluster_settle(w);
+    assert_int_equal(cluster_health(w, 1, "a", "a1"), GTM_HEALTH_UP);
+    assert_int_equal(gtm_conductor_unanswered_ms(node->conductor), 0);
+    assert_true(node->pokes > pokes);
+    assert_true(gtm_conductor_merging(node->conductor)); /* until the mode says so */
+    cluster_mode(w, 1, POLICY_ROLE_FOLLOW);
+    assert_false(gtm_conductor_merging(node->conductor));
+    assert_null(gtm_conductor_pipeline(node->conductor));
+}
+
 /* Node 1 saw it long before the quorum was there: its leader has what is left of the two seconds,
  * but at least a moment. Node 2 saw it just now. */
 static void the_two_seconds_begin_when_it_was_seen(void **state)
@@ -473,6 +526,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_pool_that_is_gone_loses_its_verdict, setup, teardown),
         cmocka_unit_test_setup_teardown(a_leader_that_does_not_act_is_noticed, setup, teardown),
         cmocka_unit_test_setup_teardown(what_isolation_hid_is_disputed, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_own_checks_took_out_is_not_disputed, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_merge_that_says_what_the_store_says_is_over, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(the_two_seconds_begin_when_it_was_seen, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_resumed_anywhere_goes_on_at_the_leader, setup,
                                         teardown),
