@@ -70,6 +70,9 @@ function(gtm_test_properties name label timeout_s)
     # that ThreadSanitizer 14 makes a report which it cannot finish: it dies of a check of its own.
     string(REPLACE "TSAN_OPTIONS=" "TSAN_OPTIONS=ignore_interceptors_accesses=1:" env "${env}")
   endif()
+  if(GTM_ASAN OR GTM_TSAN)
+    math(EXPR timeout_s "${timeout_s} * 3")
+  endif()
   set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT ${timeout_s}
                        ENVIRONMENT "${env}" WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
 endfunction()
@@ -99,7 +102,7 @@ foreach(src ${unit_srcs})
   target_link_libraries(${target} PRIVATE ${support} ${libs} PkgConfig::CMOCKA Threads::Threads m)
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME unit/${dir}/${unit} COMMAND ${target})
-  gtm_test_properties(unit/${dir}/${unit} unit 60)
+  gtm_test_properties(unit/${dir}/${unit} unit 120)
 endforeach()
 
 # --- fuzz: fuzz_packet.c + corpus/packet/ → replay_packet (always), fuzz/packet (GTM_FUZZ)
@@ -172,7 +175,7 @@ foreach(src ${e2e_srcs})
   get_filename_component(x ${src} NAME_WE)
   string(REGEX REPLACE "^test_" "" x ${x})
   add_test(NAME e2e/${x} COMMAND ${GTM_PYTHON} -m pytest -q -p no:cacheprovider ${src})
-  gtm_test_properties(e2e/${x} e2e 180)
+  gtm_test_properties(e2e/${x} e2e 300)
 endforeach()
 
 # --- bench-check: programs and scripts that compare counts, not times

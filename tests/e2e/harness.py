@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 DNS_PORT = 5353
 METRICS_PORT = 9153
 WEB_PORT = 8080
+CRASHES = (signal.SIGILL, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV)
 DEADLINE_S = 30.0  # generous: sanitizer builds on a busy machine
 
 
@@ -143,6 +144,7 @@ class Gtmd:
             self.process.send_signal(signum)
         code = self.process.wait(timeout=DEADLINE_S)
         self.process = None
+        assert -code not in CRASHES, f"gtmd crashed: signal {-code}"
         return code
 
     def close(self):

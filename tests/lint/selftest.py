@@ -147,7 +147,43 @@ def clean_tree(root):
             write(root, path, content)
 
 
+def ran(*tests):
+    """What ctest prints of tests (name, how it ended, what it said)."""
+    lines = [f"{i}/{len(tests)} Test #{i}: {name} .....{how}    0.10 sec\n{said}\n" for i, (name, how, said) in enumerate(tests, 1)]
+    return "".join(lines)
+
+
+FAILED = ("e2e/a", "***Failed", "assert 1 == 2")
+# What tests/again.py says of a run: names that may run again, or words why none may.
+AGAIN = [
+    (ran(("unit/b", "   Passed", ""), FAILED), ["e2e/a"]),
+    (ran(FAILED, ("unit/b", "***Failed", "x")), ["e2e/a", "unit/b"]),
+    (ran(FAILED, ("e2e/b", "***Timeout", "")), "e2e/b: Timeout"),
+    (ran(FAILED, ("unit/b", "***Exception: SegFault", "")), "unit/b: Exception"),
+    (ran(FAILED, ("e2e/b", "***Failed", "==7==ERROR: AddressSanitizer: heap")), "AddressSanitizer"),
+    (ran(("e2e/b", "***Failed", "AssertionError: gtmd crashed: signal 11")), "crashed: signal 11"),
+    (ran(("unit/b", "***Failed", "Test failed with exception: Segmentation fault(11)")), "failed with exception"),
+    (ran(FAILED, ("lint/b", "***Failed", "x")), "lint/b does not measure time"),
+    (ran(*[FAILED] * 5), "5 tests failed"),
+    (ran(("unit/b", "   Passed", "")), "no test failed"),
+    ("", "no test failed"),
+]
+
+
+def again_failures():
+    for log, want in AGAIN:
+        with tempfile.NamedTemporaryFile("w", suffix=".log") as f:
+            f.write(log)
+            f.flush()
+            run = subprocess.run([os.path.join(HERE, "../again.py"), f.name], text=True, check=False,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        good = run.stdout.split() == want if isinstance(want, list) else run.returncode == 1 and want in run.stderr
+        if not good:
+            yield f"again.py: wanted {want}, got exit {run.returncode}, {run.stdout}{run.stderr} of:\n{log}"
+
+
 def failures():
+    yield from again_failures()
     with tempfile.TemporaryDirectory() as root:
         clean_tree(root)
         for name in sorted({case[0] for case in RED}):
@@ -179,7 +215,7 @@ def main():
     found = list(failures())
     for text in found:
         print(text)
-    print(f"selftest: {len(RED)} red and {len(GREEN)} green cases, {len(found)} wrong")
+    print(f"selftest: {len(RED)} red and {len(GREEN)} green cases, {len(AGAIN)} of again.py, {len(found)} wrong")
     sys.exit(1 if found else 0)
 
 
