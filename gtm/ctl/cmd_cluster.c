@@ -30,6 +30,7 @@ static const struct ctl_column node_columns[] = {
     {"VIEW", "view", CTL_COL_TEXT, false, true},
     {"INTENT", "intent", CTL_COL_TEXT, false, true},
     {"UP", "started", CTL_COL_AGE, false, true},
+    {"SEEN BY", "seen_by", CTL_COL_SEEN, true, false},
     {"BUILD", "build", CTL_COL_TEXT, true, false},
     {"API", "api", CTL_COL_TEXT, true, false},
     {"WHY", "vantage_why", CTL_COL_TEXT, true, false},
@@ -183,13 +184,22 @@ static int post_and_show(struct ctl *ctl, char *path, const char *body)
 
 int ctl_leader_resign(struct ctl *ctl)
 {
+    struct gtm_json *root = NULL;
     int rc = ctl->dry_run ? CTL_OK : ctl_confirm(ctl);
 
-    return rc != CTL_OK ? rc
-                        : post_and_show(ctl,
-                                        ctl_path("/api/v1/leader/resign?dryRun=%s",
-                                                 ctl->dry_run ? "true" : "false"),
-                                        "{}");
+    if (rc == CTL_OK)
+        rc = ctl_request(
+            ctl, "POST",
+            ctl_path("/api/v1/leader/resign?dryRun=%s", ctl->dry_run ? "true" : "false"), "{}",
+            &root);
+    if (rc == CTL_OK)
+        rc = ctl_show(ctl, root, NULL, 0);
+    const struct gtm_json *item = gtm_json_get(root, "item");
+    const char *was = gtm_json_str(item, "resigned", NULL);
+    if (rc == CTL_OK && was != NULL && strcmp(was, gtm_json_str(item, "node", "")) == 0)
+        ctl_hint("Nobody else stood for election: %s leads again.", was);
+    gtm_json_free(root);
+    return rc;
 }
 
 /* ---- the audit chain ---- */

@@ -185,7 +185,11 @@ const struct ctl_command ctl_commands[] = {
      ctl_config_docs},
     {"config", "check", "[FILE]", 0, 1, OUT | CTL_OPT_FILE, "check a node file, without gtmd",
      "  Without FILE: the file of --config.\n", ctl_config_check},
-    {"node", "list", "", 0, 0, WATCH, "who is there, and what each serves", NULL, ctl_node_list},
+    {"node", "list", "", 0, 0, WATCH, "who is there, and what each serves",
+     "  With -o wide also which of the others see it: \"5 of 5\", else who does not, and whose "
+     "word\n"
+     "  the node that was asked does not have.\n",
+     ctl_node_list},
     {"node", "drain", "NODE…", 1, CTL_ARGS_MAX, GIVE | CTL_OPT_FOR | CTL_OPT_RULE | CTL_OPT_BATCH,
      "take nodes out of votes and elections; their DNS answers on",
      "  They are not ready any more (/readyz), so that anycast or a load balancer moves away.\n"
@@ -196,7 +200,10 @@ const struct ctl_command ctl_commands[] = {
      ctl_node_undrain},
     {"leader", "show", "", 0, 0, WATCH, "who leads", NULL, ctl_leader_show},
     {"leader", "resign", "", 0, 0, OUT | CTL_OPT_DRY_RUN | CTL_OPT_YES,
-     "the leader gives leadership up; ask it itself", NULL, ctl_leader_resign},
+     "the leader gives leadership up, whichever node is asked",
+     "  Waits until another one leads, and says which. A leader that does not take it in 3 s goes\n"
+     "  on (exit 1).\n",
+     ctl_leader_resign},
     {"audit", "list", "", 0, 0, OUT | CTL_OPT_LIMIT, "who changed what and why", NULL,
      ctl_audit_list},
     {"audit", "verify", "", 0, 0, OUT, "whether the audit chain is whole",

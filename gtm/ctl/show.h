@@ -43,7 +43,8 @@ enum ctl_column_kind {
     CTL_COL_WORD,    /* in its colour */
     CTL_COL_MS,      /* seconds → "1.5 ms" */
     CTL_COL_BYTES,   /* → "1.5 MB", "0.9 kB" */
-    CTL_COL_OF       /* "2/3" from KEY_serving and KEY_total */
+    CTL_COL_OF,      /* "2/3" from KEY_serving and KEY_total */
+    CTL_COL_SEEN     /* "5 of 5" from the lists seen_by, unseen_by and unheard, else who does not */
 };
 struct ctl_column {
     const char *heading;

@@ -72,12 +72,39 @@ static void add_bytes(struct gtm_buf *out, double bytes)
         gtm_buf_addf(out, "%.1f MB", bytes / 1e6);
 }
 
+/* "5 of 5"; "2 of 5, not by a,b, unheard c" */
+static void add_seen(struct gtm_buf *out, const struct gtm_json *item)
+{
+    const struct gtm_json *seen = gtm_json_get(item, "seen_by");
+    const struct gtm_json *unseen = gtm_json_get(item, "unseen_by");
+    const struct gtm_json *unheard = gtm_json_get(item, "unheard");
+    size_t all = gtm_json_count(seen) + gtm_json_count(unseen) + gtm_json_count(unheard);
+
+    if (gtm_json_type(seen) != GTM_JSON_ARRAY) {
+        gtm_buf_addc(out, '-');
+        return;
+    }
+    gtm_buf_addf(out, "%zu of %zu", gtm_json_count(seen), all);
+    if (gtm_json_count(unseen) > 0) {
+        gtm_buf_adds(out, ", not by ");
+        add_list(out, unseen);
+    }
+    if (gtm_json_count(unheard) > 0) {
+        gtm_buf_adds(out, ", unheard ");
+        add_list(out, unheard);
+    }
+}
+
 static void add_cell(struct gtm_buf *out, const struct ctl_column *col, const struct gtm_json *item)
 {
     const struct gtm_json *v =
         col->key[0] == '/' ? gtm_json_pointer(item, col->key) : gtm_json_get(item, col->key);
     char age[CTL_AGE_BYTES], key[64];
 
+    if (col->kind == CTL_COL_SEEN) {
+        add_seen(out, item);
+        return;
+    }
     if (col->kind == CTL_COL_OF) {
         snprintf(key, sizeof(key), "%s_serving", col->key);
         add_value(out, gtm_json_get(item, key));

@@ -10,15 +10,16 @@
 #include "gtm/daemon/api_objects.h"
 #include "gtm/daemon/api_orders.h"
 #include "gtm/daemon/daemon.h"
+#include "gtm/daemon/peers.h"
 #include "gtm/daemon/registry.h"
+#include "gtm/daemon/resign.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#define AUDIT_LIMIT     100
-#define AUDIT_MAX       1000
-#define RESIGN_PAUSE_MS 5000
+#define AUDIT_LIMIT 100
+#define AUDIT_MAX   1000
 
 /* --- nodes --- */
 
@@ -36,6 +37,21 @@ struct node_list {
     const char *wanted;
     bool found;
 };
+
+/* Which of the others see it; null where nobody can ask (no api.listen, here or there). */
+static void add_seen(const struct gtmd *d, struct gtm_json *one, const struct gtm_node_entry *node)
+{
+    const char *name = node->name;
+    if (!d->peers || !node->api[0]) {
+        gtm_json_add_null(one, "seen_by");
+        gtm_json_add_null(one, "unseen_by");
+        gtm_json_add_null(one, "unheard");
+        return;
+    }
+    gtm_json_add(one, "seen_by", gtm_peers_seen_by(d->peers, name));
+    gtm_json_add(one, "unseen_by", gtm_peers_unseen_by(d->peers, name));
+    gtm_json_add(one, "unheard", gtm_peers_unheard(d->peers, name));
+}
 
 static void add_node(void *arg, const struct gtm_node_entry *node)
 {
@@ -57,6 +73,7 @@ static void add_node(void *arg, const struct gtm_node_entry *node)
     gtm_json_add_str(one, "build", node->build);
     gtm_json_add_str(one, "api", node->api[0] ? node->api : NULL);
     gtm_api_add_time(one, "started", node->started_ms);
+    add_seen(list->d, one, node);
     list->found = list->found || (list->wanted && !strcmp(list->wanted, node->name));
 }
 
@@ -130,37 +147,40 @@ void gtm_api_get_leader(struct gtm_api_req *req)
         gtm_api_item(req, 200, "Leader", leader_json(gtm_api_daemon(req)));
 }
 
+static void on_resigned(void *arg, const struct gtm_resign_outcome *outcome)
+{
+    struct gtm_api_req *req = arg;
+    if (outcome->code) {
+        bool conflict = outcome->code == GTM_ECONFLICT;
+        gtm_api_problem(req, conflict ? 409 : 503, conflict ? "conflict" : "unavailable", "%s",
+                        outcome->err.text[0] ? outcome->err.text : gtm_err_text(outcome->code));
+        return;
+    }
+    struct gtm_json *item = leader_json(gtm_api_daemon(req));
+    gtm_json_add_str(item, "resigned", outcome->before.node);
+    gtm_api_item(req, 200, "Leader", item);
+}
+
 void gtm_api_post_leader_resign(struct gtm_api_req *req)
 {
     struct gtmd *d = gtm_api_daemon(req);
     bool dry_run = false;
-    char owner[GTM_OVERRIDE_OWNER_BYTES];
+    char owner[GTM_API_OWNER_MAX];
     if (!gtm_api_has_store(req) || !gtm_api_query_dry_run(req, &dry_run) || !gtm_api_if_match(req))
         return;
-    struct gtm_leader *leader = gtm_cluster_leader(d->cluster);
-    if (!leader || gtm_leader_role(leader) != GTM_LEADER_LEADS) {
-        struct gtm_leader_info info;
-        gtm_leader_info(d->store, &info);
-        gtm_api_problem(req, 409, "conflict", "this node does not lead; %s%s",
-                        info.node[0] ? "ask " : "nobody does", info.node);
+    if (dry_run) {
+        gtm_api_item(req, 200, "Leader", leader_json(d));
         return;
     }
-    if (!dry_run) {
-        gtm_api_owner(req, owner);
-        struct gtm_audit_entry entry = {.time_ms = gtm_wall_ms(d->clock),
-                                        .who = owner,
-                                        .role = gtm_api_role_word(gtm_api_role(req)),
-                                        .node = d->node->name,
-                                        .verb = "leader resign",
-                                        .subject = d->node->name};
-        int rc = gtm_audit_commit(d->store, &entry, NULL, 0, NULL, NULL);
-        if (rc) {
-            gtm_api_problem(req, 503, "unavailable", "%s", gtm_err_text(rc));
-            return;
-        }
-        gtm_leader_resign(leader, RESIGN_PAUSE_MS);
-    }
-    gtm_api_item(req, 200, "Leader", leader_json(d));
+    gtm_api_owner(req, owner);
+    struct gtm_resign *resign = gtm_cluster_resign(d->cluster);
+    int rc = resign ? gtm_resign_ask(resign, owner, gtm_api_role_word(gtm_api_role(req)),
+                                     on_resigned, req)
+                    : GTM_ESTATE;
+    if (rc == GTM_ENOTFOUND)
+        gtm_api_problem(req, 409, "conflict", "nobody leads now, so nobody can resign");
+    else if (rc)
+        gtm_api_problem(req, 503, "unavailable", "%s", gtm_err_text(rc));
 }
 
 /* --- audit --- */

@@ -39,6 +39,7 @@ struct gtm_conductor;
 struct gtm_follower;
 struct gtm_quorum_table;
 struct gtm_registry;
+struct gtm_resign;
 
 /* After the loop exists: makes the etcd client and opens the store (d->store). lock_fd as in
  * gtm_store_etcd_open. GTMD_OK or an exit code, errors said. */
@@ -69,6 +70,7 @@ struct gtm_quorum_table *gtm_cluster_table(struct gtm_cluster *cluster);
 struct gtm_conductor *gtm_cluster_conductor(struct gtm_cluster *cluster);
 struct gtm_follower *gtm_cluster_follower(struct gtm_cluster *cluster);
 struct gtm_registry *gtm_cluster_registry(struct gtm_cluster *cluster);
+struct gtm_resign *gtm_cluster_resign(struct gtm_cluster *cluster);
 /* What this node sees of the pool has changed (gtm_state_opts.observed). */
 void gtm_cluster_observed(struct gtm_cluster *cluster, size_t pool);
 /* Another intent is in force: d->intent. */

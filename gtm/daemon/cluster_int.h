@@ -12,6 +12,7 @@
 #include "gtm/daemon/observer.h"
 #include "gtm/daemon/quorum_table.h"
 #include "gtm/daemon/registry.h"
+#include "gtm/daemon/resign.h"
 
 struct gtm_timer;
 
@@ -19,6 +20,7 @@ struct gtm_cluster {
     struct gtmd *d;
     struct etcdc *client;
     struct gtm_leader *leader;
+    struct gtm_resign *resign;
     struct gtm_registry *registry;
     struct gtm_canaries *canaries;
     struct gtm_store_watch *leaders, *orders;

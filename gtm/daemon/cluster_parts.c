@@ -32,6 +32,12 @@ static int lead_guard(void *ctx, struct gtm_store_change *ret_change)
     return c->leader ? gtm_leader_guard(c->leader, ret_change) : GTM_ESTATE;
 }
 
+static void lead_resign(void *ctx, uint64_t pause_ms)
+{
+    struct gtm_cluster *c = ctx;
+    gtm_leader_resign(c->leader, pause_ms); /* a fence was had, so it is there */
+}
+
 static void on_poke(void *ctx)
 {
     gtm_cluster_poke(ctx);
@@ -153,8 +159,16 @@ int gtm_cluster__make_parts(struct gtm_cluster *c)
                                                                    .region = d->node->region,
                                                                    .check_now = check_now,
                                                                    .ctx = c});
+    c->resign = gtm_resign_new(&(struct gtm_resign_opts){.loop = d->loop,
+                                                         .clock = d->clock,
+                                                         .store = d->store,
+                                                         .node = d->node->name,
+                                                         .fence = lead_fence,
+                                                         .guard = lead_guard,
+                                                         .resign = lead_resign,
+                                                         .ctx = c});
     d->intent_sync = gtm_intent_sync_new(d);
-    if (!c->table || !c->follower || !c->conductor || !d->intent_sync ||
+    if (!c->table || !c->follower || !c->conductor || !c->resign || !d->intent_sync ||
         (!c->observer && (d->node->roles & GTM_ROLE_HEALTH)))
         return GTM_ENOMEM;
     gtm_follower_conductor(c->follower, c->conductor);
@@ -163,6 +177,7 @@ int gtm_cluster__make_parts(struct gtm_cluster *c)
 
 void gtm_cluster__free_parts(struct gtm_cluster *c)
 {
+    gtm_resign_free(c->resign);
     gtm_intent_sync_free(c->d->intent_sync);
     gtm_observer_free(c->observer);
     if (c->follower)
@@ -170,6 +185,7 @@ void gtm_cluster__free_parts(struct gtm_cluster *c)
     gtm_conductor_free(c->conductor);
     gtm_follower_free(c->follower);
     gtm_quorum_table_free(c->table);
+    c->resign = NULL;
     c->d->intent_sync = NULL;
     c->observer = NULL;
     c->conductor = NULL;
@@ -275,6 +291,11 @@ struct gtm_follower *gtm_cluster_follower(struct gtm_cluster *cluster)
 struct gtm_registry *gtm_cluster_registry(struct gtm_cluster *cluster)
 {
     return cluster->registry;
+}
+
+struct gtm_resign *gtm_cluster_resign(struct gtm_cluster *cluster)
+{
+    return cluster->resign;
 }
 
 bool gtm_cluster_drained(const struct gtm_cluster *cluster)

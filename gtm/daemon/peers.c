@@ -362,6 +362,31 @@ struct gtm_json *gtm_peers_seen_by(const struct gtm_peers *peers, const char *na
     return list;
 }
 
+struct gtm_json *gtm_peers_unseen_by(const struct gtm_peers *peers, const char *name)
+{
+    struct gtm_json *list = gtm_json_array();
+    const struct gtm_peer *about = gtm_peers_get(peers, name);
+    if (about && !about->up && about->failures > 0)
+        gtm_json_append_str(list, peers->name);
+    for (size_t i = 0; peers && i < peers->count; i++) {
+        const struct gtm_peer *peer = &peers->list[i]->pub;
+        if (peer->up && peer->listed && peer != about && !sees(peer, name))
+            gtm_json_append_str(list, peer->name);
+    }
+    return list;
+}
+
+struct gtm_json *gtm_peers_unheard(const struct gtm_peers *peers, const char *name)
+{
+    struct gtm_json *list = gtm_json_array();
+    for (size_t i = 0; peers && i < peers->count; i++) {
+        const struct gtm_peer *peer = &peers->list[i]->pub;
+        if (!peer->up && peer->listed && strcmp(peer->name, name) != 0)
+            gtm_json_append_str(list, peer->name);
+    }
+    return list;
+}
+
 void gtm_peers_metrics(const struct gtm_peers *peers, struct gtm_metrics *m)
 {
     if (!peers || peers->count == 0)

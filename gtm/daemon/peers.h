@@ -67,6 +67,10 @@ void gtm_peers_each(const struct gtm_peers *peers,
 const struct gtm_peer *gtm_peers_get(const struct gtm_peers *peers, const char *name);
 /* Who sees the node up, as an array of names: this node among them, when it does. */
 struct gtm_json *gtm_peers_seen_by(const struct gtm_peers *peers, const char *name);
+/* Who says that it does not, of those that the store lists; and whose word this node does not have.
+ * Nobody has a word on himself. */
+struct gtm_json *gtm_peers_unseen_by(const struct gtm_peers *peers, const char *name);
+struct gtm_json *gtm_peers_unheard(const struct gtm_peers *peers, const char *name);
 /* gtm_peer_up, gtm_peer_latency_seconds. */
 void gtm_peers_metrics(const struct gtm_peers *peers, struct gtm_metrics *m);
 

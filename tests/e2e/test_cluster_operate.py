@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What operators do to a cluster's leader, nodes, audit chain and store: gtmctl against a real one."""
 import json
+import signal
 
 import pytest
 
@@ -65,12 +66,15 @@ def test_a_leader_resigns_and_another_leads(world):
     calm(world)
     leader = world.wait_leader()
     other = next(n for n in world.nodes if n is not leader)
-    ran = other.ctl("leader", "resign", "--yes")
-    assert ran.code == 6 and leader.name in ran.err, ran.err
     fence = leader.get("/leader").item["fence"]
-    good(leader.ctl("leader", "resign", "--dry-run"))
+    good(other.ctl("leader", "resign", "--dry-run"))
     assert leader.get("/leader").item["fence"] == fence and leader.mode() == "lead"
-    good(leader.ctl("leader", "resign", "--yes"))
+    said = json.loads(good(other.ctl("leader", "resign", "--yes", "-o", "json")).out)["item"]  # of a node that does not lead
+    assert said["resigned"] == leader.name and said["node"] != leader.name and said["fence"] > fence
+    assert said["this_node"] == other.name
+    entry = audit(world, "leader resign")
+    assert entry["subject"] == leader.name and entry["node"] == other.name, entry
+    assert world.etcd.get("resign/leader") is None
     new = wait_for(lambda: next((n for n in world.nodes if n is not leader and n.mode() == "lead"), None), "another leads")
     for node in world.nodes:
         wait_for(lambda n=node: n.get("/leader").item["node"] == new.name, f"{node.name} knows who leads")
@@ -82,8 +86,35 @@ def test_a_leader_resigns_and_another_leads(world):
     agreed(world, "eu-west")
     world.webs["us-east"].set("ok")
     agreed(world, "us-east")
-    assert audit(world, "leader resign")["subject"] == leader.name
+    # Asked itself.
+    said = json.loads(good(new.ctl("leader", "resign", "--yes", "-o", "json")).out)["item"]
+    assert said["resigned"] == new.name and said["node"] != new.name
+    assert audit(world, "leader resign")["subject"] == new.name
     assert verified(world)["sound"]
+
+
+def test_a_leader_that_does_not_hear_goes_on(world):
+    calm(world)
+    leader = world.wait_leader()
+    other = next(n for n in world.nodes if n is not leader)
+    fence = other.get("/leader").item["fence"]
+    session = [n for n in world.nodes if n not in (leader, other)]
+    for node in session:  # nobody else shall lead
+        good(other.ctl("node", "drain", node.name, "--yes"))
+    leader.signal(signal.SIGSTOP)
+    try:
+        ran = other.ctl("leader", "resign", "--yes")
+    finally:
+        leader.signal(signal.SIGCONT)
+    # Either its session ended meanwhile, so that another leads, or the request was withdrawn: never left behind.
+    assert world.etcd.get("resign/leader") is None
+    if ran.code == 1:
+        assert "withdrawn" in ran.err, ran.err
+    else:
+        assert other.get("/leader").item["fence"] > fence
+    for node in session:
+        good(other.ctl("node", "undrain", node.name))
+    calm(world)
 
 
 def test_a_drained_leader_leads_no_more_but_answers(world):

@@ -4,6 +4,7 @@ never sees in clear."""
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 
@@ -66,6 +67,48 @@ def server_cookie(node, cookie):
     return bytes(reply.options[0].to_wire())
 
 
+def nodes_seen(a, b):
+    """b is stopped for a moment: a says that it does not see it, and has no word of it on a."""
+    os.kill(b.process.pid, signal.SIGSTOP)
+    try:
+        def row(name):
+            return next((o for o in a.get("/nodes").items if o["name"] == name), None)
+
+        # Before its session ends (5 s), or b were gone from the list.
+        wait_for(lambda: (o := row("b")) and o["unseen_by"] == ["a"] and o["seen_by"] == [], "a does not see b")
+        assert row("a")["unheard"] == ["b"]
+        text = run("--socket", str(a.socket), "node", "list", "-o", "wide").out
+        assert "0 of 1, not by a" in text and "0 of 1, unheard b" in text, text
+    finally:
+        os.kill(b.process.pid, signal.SIGCONT)
+    wait_for(lambda: [o["seen_by"] for o in a.get("/nodes").items] == [["b"], ["a"]], "all see each other again")
+
+
+def resigned_by_word_of_another(certs, nodes):
+    """Who may is asked of the node that is asked, by the caller's own role."""
+    def leads():
+        return next((n for n in nodes if n.get("/status").item["cluster"]["mode"] == "lead"), None)
+
+    def resign(node, role, name):
+        cert, key = certs.user(role, name)
+        return run("--server", f"{node.address}:{API_PORT}", "--ca", certs.ca, "--cert", cert, "--key", key, "leader", "resign", "--yes")
+
+    leader = wait_for(leads, "a node leads")
+    other = next(n for n in nodes if n is not leader)
+    fence = other.get("/leader").item["fence"]
+    ran = resign(other, "viewer", "vera")
+    assert ran.code == 10 and "needs role operator" in ran.err, ran.err
+    cert, key = certs.node("us-east", "b2")  # a node's own certificate is no operator's
+    ran = run("--server", f"{other.address}:{API_PORT}", "--ca", certs.ca, "--cert", cert, "--key", key, "leader", "resign", "--yes")
+    assert ran.code == 10, ran.err
+    assert other.get("/leader").item["fence"] == fence
+    ran = resign(other, "operator", "olga")
+    assert ran.code == 0, ran.err
+    assert other.get("/leader").item["fence"] > fence
+    entry = [e for e in other.get("/audit").items if e["verb"] == "leader resign"][-1]
+    assert entry["who"] == "olga" and entry["role"] == "operator", entry
+
+
 def test_nodes_know_each_other_and_share_a_secret():
     with contextlib.ExitStack() as stack:
         folder = tempfile.mkdtemp(prefix="gtm-e2e-certs-")
@@ -98,6 +141,11 @@ def test_nodes_know_each_other_and_share_a_secret():
         assert peer["name"] == "b" and peer["region"] == "us-east" and peer["api"] == f"{b.address}:{API_PORT}"
         assert a.metrics()['gtm_peer_up{peer="b"}'] == 1
         assert "b" in run("--socket", str(a.socket), "node", "peers", "-o", "wide").out
+        wait_for(lambda: [o["seen_by"] for o in a.get("/nodes").items] == [["b"], ["a"]], "a knows that b sees it")
+        wide = run("--socket", str(a.socket), "node", "list", "-o", "wide").out.splitlines()
+        assert "SEEN BY" in wide[0] and all("1 of 1" in line for line in wide[1:]) and len(wide) == 3, wide
+        nodes_seen(a, b)
+        resigned_by_word_of_another(certs, nodes)
 
         def shared():  # b takes a cookie that a has made for this client
             first = server_cookie(a, b"12345678")

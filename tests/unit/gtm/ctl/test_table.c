@@ -71,6 +71,25 @@ static void test_wide(void **state)
              "x?[31m  down    1234.5  0/0       -  0.0 kB  -\n");
 }
 
+static void test_who_sees_whom(void **state)
+{
+    static const struct ctl_column seen[] = {{"SEEN BY", "seen_by", CTL_COL_SEEN, false, false}};
+    struct ctl ctl = {.output = CTL_TABLE, .no_headers = true};
+    struct gtm_buf out = {0};
+    struct gtm_json *list =
+        parse("[{\"seen_by\":[\"a\",\"b\"],\"unseen_by\":[],\"unheard\":[]},"
+              "{\"seen_by\":[\"a\"],\"unseen_by\":[\"b\",\"c\\u001b\"],\"unheard\":[]},"
+              "{\"seen_by\":[\"a\"],\"unseen_by\":[\"b\"],\"unheard\":[\"c\"]},"
+              "{\"seen_by\":[],\"unseen_by\":[],\"unheard\":[]},"
+              "{\"seen_by\":null,\"unseen_by\":null,\"unheard\":null},{}]");
+
+    ctl_table(&ctl, &out, list, seen, 1);
+    assert_string_equal(out.data, "2 of 2\n1 of 3, not by b,c?\n1 of 3, not by b, unheard c\n"
+                                  "0 of 0\n-\n-\n");
+    gtm_json_free(list);
+    gtm_buf_fini(&out);
+}
+
 static void test_without_headers(void **state)
 {
     struct ctl ctl = {.output = CTL_TABLE, .no_headers = true};
@@ -167,6 +186,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_aligned),
         cmocka_unit_test(test_wide),
+        cmocka_unit_test(test_who_sees_whom),
         cmocka_unit_test(test_without_headers),
         cmocka_unit_test(test_empty_has_its_headings),
         cmocka_unit_test(test_colour_keeps_columns),

@@ -210,6 +210,19 @@ static unsigned count(const struct world *w)
     return n;
 }
 
+static bool asked_twice(const struct world *w)
+{
+    return w->asked >= 2;
+}
+
+static void is(struct gtm_json *list, const char *want)
+{
+    char *text = gtm_json_print(list, false);
+    assert_string_equal(text, want);
+    gtm_free(text);
+    gtm_json_free(list);
+}
+
 static void an_answer_is_kept(void **state)
 {
     struct world *w = *state;
@@ -225,20 +238,48 @@ static void an_answer_is_kept(void **state)
     assert_true(b->serving && b->listed);
     assert_true(b->latency_us > 0 && b->answered_ms > 0);
     assert_int_equal(b->failures, 0);
-    struct gtm_json *by = gtm_peers_seen_by(w->peers, "c");
-    char *text = gtm_json_print(by, false);
-    assert_string_equal(text, "[\"b\"]");
-    gtm_free(text);
-    gtm_json_free(by);
-    by = gtm_peers_seen_by(w->peers, "b");
-    text = gtm_json_print(by, false);
-    assert_string_equal(text, "[\"a\"]");
-    gtm_free(text);
-    gtm_json_free(by);
+    is(gtm_peers_seen_by(w->peers, "c"), "[\"b\"]");
+    is(gtm_peers_seen_by(w->peers, "b"), "[\"a\"]");
     struct gtm_metrics m = {0};
     gtm_peers_metrics(w->peers, &m);
     assert_non_null(strstr(m.out.data, "gtm_peer_up{peer=\"b\"} 1"));
     gtm_buf_fini(&m.out);
+}
+
+static bool c_failed(const struct world *w)
+{
+    const struct gtm_peer *c = gtm_peers_get(w->peers, "c");
+    return b_up(w) && c && c->failures > 0;
+}
+
+/* a asks b and c; b sees a and c, and not d; c does not answer a. */
+static void who_does_not_see_whom(void **state)
+{
+    struct world *w = *state;
+    put_node(w, "b", "us-east", w->api);
+    put_node(w, "c", "us-east", "127.0.0.1:1");
+    run_until(w, c_failed, "b answers, and c does not");
+    is(gtm_peers_seen_by(w->peers, "a"), "[\"b\"]");
+    is(gtm_peers_unseen_by(w->peers, "a"), "[]");
+    is(gtm_peers_unheard(w->peers, "a"), "[\"c\"]");
+    is(gtm_peers_unseen_by(w->peers, "b"), "[]"); /* nobody has a word on himself */
+    is(gtm_peers_unheard(w->peers, "b"), "[\"c\"]");
+    is(gtm_peers_seen_by(w->peers, "c"), "[\"b\"]");
+    is(gtm_peers_unseen_by(w->peers, "c"), "[\"a\"]");
+    is(gtm_peers_unheard(w->peers, "c"), "[]");
+    is(gtm_peers_unseen_by(w->peers, "d"), "[\"b\"]");
+    w->answer = "{\"item\":{\"node\":\"b\",\"sees\":[]}}";
+    w->asked = 0;
+    run_until(w, asked_twice, "b sees nobody");
+    is(gtm_peers_seen_by(w->peers, "a"), "[]");
+    is(gtm_peers_unseen_by(w->peers, "a"), "[\"b\"]");
+    put(w, "node/c", NULL);
+    put(w, "node/b", NULL);
+    run_until(w, b_gone, "their entries went");
+    is(gtm_peers_unseen_by(w->peers, "a"), "[]"); /* who left is not missed */
+    is(gtm_peers_unheard(w->peers, "a"), "[]");
+    is(gtm_peers_unseen_by(NULL, "a"), "[]");
+    is(gtm_peers_unheard(NULL, "a"), "[]");
 }
 
 static void another_node_answers(void **state)
@@ -323,6 +364,7 @@ int main(void)
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_answer_is_kept, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_does_not_see_whom, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_node_answers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_certificate_is_replaced, set_up, tear_down),
         cmocka_unit_test_setup_teardown(odd_entries, set_up, tear_down),
