@@ -235,7 +235,7 @@ static void on_request(void *arg, const struct gtm_store_entry *entry)
     int64_t fence = r->opts.fence(r->opts.ctx);
     struct gtm_store_change changes[2];
     char guard_key[GTM_STORE_KEY_MAX + 1];
-    if (!entry->value || strcmp(entry->key, GTM_RESIGN_KEY) != 0 || fence == 0)
+    if (!entry->value || fence == 0)
         return;
     struct gtm_json *root = gtm_json_parse(entry->value, entry->value_len, NULL);
     bool ours = gtm_json_i64(root, "fence", 0) == fence;

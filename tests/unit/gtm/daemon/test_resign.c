@@ -144,7 +144,7 @@ static void test_a_word_to_another_leadership_is_none(void **state)
     lead();
     struct gtm_resign *a = node("a");
     char text[80];
-    snprintf(text, sizeof(text), "{\"v\":1,\"fence\":%lld,\"owner\":\"x\"}", (long long)fence - 1);
+    snprintf(text, sizeof(text), "{\"v\":1,\"fence\":%lld,\"owner\":\"x\"}", (long long)fence + 1);
     must_put(GTM_RESIGN_KEY, text);
     must_put(GTM_RESIGN_KEY, "{\"v\":1}");
     must_put(GTM_RESIGN_KEY, "[]");
