@@ -222,7 +222,7 @@ static void on_inbox(evutil_socket_t fd, short what, void *ctx)
     for (;;) {
         pthread_mutex_lock(&exec->lock);
         bool stop = exec->stop;
-        struct health_exec_run *run = exec->inbox;
+        struct health_exec_run *run = stop ? NULL : exec->inbox; /* else health__exec_free has it */
         bool wants_kill = run && run->wants_kill;
         if (run)
             take_from_inbox(exec, run);

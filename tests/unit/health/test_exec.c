@@ -358,6 +358,31 @@ static void waiting_in_vain_is_not_held_against_the_target(void **state)
     assert_int_equal(children(), 0);
 }
 
+/* Runs that nobody has begun yet when the engine ends are given back, too (the sanitizer counts
+ * them). */
+static void the_end_comes_while_programs_begin(void **state)
+{
+    enum { CROWD = HEALTH_EXEC_RUNNING_MAX, ROUNDS = 10 };
+    static char keys[CROWD][16];
+    static struct health_target targets[CROWD];
+    write_program("fine", "#!/bin/sh\n", 0755);
+    for (int round = 0; round < ROUNDS; round++) {
+        static struct world w;
+        struct gtm_error err = {0};
+        begin(&w);
+        add(&w, "first", "fine");
+        for (int i = 0; i < CROWD; i++) {
+            snprintf(keys[i], sizeof(keys[i]), "%d", i);
+            targets[i] = w.targets[0];
+            targets[i].key = targets[i].endpoint = keys[i];
+        }
+        assert_int_equal(health_engine_apply(w.engine, targets, CROWD, &err), 0);
+        world_wait_probes(&w, keys[0], 1);
+        world_fini(&w);
+        assert_int_equal(children(), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,6 +397,7 @@ int main(void)
         TEST(its_output_may_be_a_load_report),
         TEST(a_crowd_waits_and_stalls_nobody),
         TEST(waiting_in_vain_is_not_held_against_the_target),
+        TEST(the_end_comes_while_programs_begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
