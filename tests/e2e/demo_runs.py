@@ -30,7 +30,7 @@ class Run:
         return self.out.read_text()
 
     def wait(self):
-        return self.process.wait(timeout=150)
+        return self.process.wait(timeout=250)
 
     def processes(self):
         """Command lines of the machine that still name the scratch folder (gtmd does)."""
