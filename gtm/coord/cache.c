@@ -7,7 +7,6 @@
 
 #include "gtm/base/fs.h"
 #include "gtm/base/json.h"
-#include "gtm/base/log.h"
 #include "gtm/base/mem.h"
 #include "gtm/coord/snapshot.h"
 #include "gtm/coord/store_file_dir.h"
@@ -31,6 +30,7 @@ struct coord__cache {
     struct coord__item **items;
     size_t count;
     struct coord__identity known;
+    struct gtm_error why; /* of the last one; code GTM_OK: it went well */
 };
 
 static void free_items(struct coord__item **items, size_t count)
@@ -82,11 +82,11 @@ static void *saver_main(void *arg)
         struct coord__identity known = cache->known;
         pthread_mutex_unlock(&cache->mutex);
         struct gtm_error err = {0};
-        if (write_copy(cache->path, items, count, &known, &err) != GTM_OK)
-            gtm_log_error(GTM_LOG_ERROR, "store", "cannot save the copy of the cluster's state",
-                          &err);
+        int rc = write_copy(cache->path, items, count, &known, &err);
+        err.code = rc;
         free_items(items, count);
         pthread_mutex_lock(&cache->mutex);
+        cache->why = err;
         cache->busy = false;
         pthread_cond_broadcast(&cache->changed);
     }
@@ -145,6 +145,14 @@ bool coord__cache_busy(struct coord__cache *cache)
     bool busy = cache->busy;
     pthread_mutex_unlock(&cache->mutex);
     return busy;
+}
+
+bool coord__cache_failed(struct coord__cache *cache, struct gtm_error *ret_why)
+{
+    pthread_mutex_lock(&cache->mutex);
+    *ret_why = cache->why;
+    pthread_mutex_unlock(&cache->mutex);
+    return ret_why->code != GTM_OK;
 }
 
 void coord__cache_wait(struct coord__cache *cache)

@@ -24,6 +24,8 @@ struct coord__cache *coord__cache_new(const char *path, struct gtm_error *err);
 bool coord__cache_save(struct coord__cache *cache, struct coord__item **items, size_t count,
                        const struct coord__identity *known);
 bool coord__cache_busy(struct coord__cache *cache);
+/* Whether the last save failed, and why. While it is busy: that of the one before. */
+bool coord__cache_failed(struct coord__cache *cache, struct gtm_error *ret_why);
 void coord__cache_wait(struct coord__cache *cache); /* until it is not busy */
 void coord__cache_free(struct coord__cache *cache); /* waits; NULL is fine */
 

@@ -6,6 +6,7 @@
 #include "gtm/coord/store_etcd.h"
 
 #include "gtm/base/fs.h"
+#include "gtm/base/log.h"
 #include "gtm/base/mem.h"
 #include "gtm/base/rand.h"
 #include "gtm/coord/store_etcd_int.h"
@@ -60,13 +61,42 @@ int etcd__error(int code, const char *text, struct gtm_error *err)
 
 /* --- the saved copy --- */
 
+/* What became of the last save: said once for each trouble, and tried again. */
+static void look_at_saved(struct etcd__store *store)
+{
+    struct gtm_error why;
+    if (coord__cache_busy(store->cache))
+        return;
+    if (!coord__cache_failed(store->cache, &why)) {
+        if (store->unsaved[0])
+            gtm_log0(GTM_LOG_INFO, "store", "the copy of the cluster's state is saved again");
+        store->unsaved[0] = '\0';
+        return;
+    }
+    if (!store->unsaved[0]) {
+        store->unsaved_since_ms = gtm_wall_ms(store->clock);
+        gtm_log_error(GTM_LOG_ERROR, "store", "cannot save the copy of the cluster's state", &why);
+    }
+    snprintf(store->unsaved, sizeof(store->unsaved), "%.120s: %.120s", why.file, why.text);
+    store->dirty = true;
+}
+
 static void save(struct etcd__store *store)
 {
+    look_at_saved(store);
     if (!store->dirty || store->paused || store->known.revision < 1)
         return;
     struct coord__item **items = coord__mirror_share(&store->mirror);
     if (items && coord__cache_save(store->cache, items, store->mirror.count, &store->known))
         store->dirty = false;
+}
+
+static void save_now(struct etcd__store *store)
+{
+    coord__cache_wait(store->cache);
+    save(store);
+    coord__cache_wait(store->cache);
+    look_at_saved(store);
 }
 
 static void on_save(void *arg)
@@ -129,6 +159,8 @@ void gtm_store_etcd_info(const struct gtm_store *base, struct gtm_store_etcd_inf
     snprintf(ret_info->why, sizeof(ret_info->why), "%s", store->why);
     snprintf(ret_info->unwritable, sizeof(ret_info->unwritable), "%s", store->unwritable);
     ret_info->unwritable_since_ms = store->unwritable_since_ms;
+    snprintf(ret_info->unsaved, sizeof(ret_info->unsaved), "%s", store->unsaved);
+    ret_info->unsaved_since_ms = store->unsaved_since_ms;
     const char *key;
     void *why;
     size_t it = 0;
@@ -170,19 +202,15 @@ static void etcd_close(struct gtm_store *base)
     etcd__commits_stop(store);
     etcd__fetches_stop(store);
     etcd__snapshots_stop(store);
-    coord__cache_wait(store->cache);
-    save(store);
+    save_now(store);
     free_store(store);
 }
 
 int gtm_store_etcd_pause(struct gtm_store *base)
 {
     struct etcd__store *store = etcd__of(base);
-    if (!store->paused) {
-        coord__cache_wait(store->cache);
-        save(store);
-        coord__cache_wait(store->cache);
-    }
+    if (!store->paused)
+        save_now(store);
     store->paused = true;
     return store->lock_fd;
 }

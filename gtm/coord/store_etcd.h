@@ -4,7 +4,7 @@
  * etcd (from GTM_STORE_MIRROR_FROM on), which a watch keeps up to date, a whole transaction at a
  * time; commits are guarded etcd transactions. The copy is saved in data_dir (checksummed, replaced
  * atomically, by a thread of its own, at most every few seconds), so that a restart without etcd
- * begins with the last one.
+ * begins with the last one. What cannot be saved is tried again until it can (`unsaved`).
  *
  * What it refuses, with a reason for people (REFUSED; the copy stays as it is, commits fail with
  * GTM_ESTATE): another cluster id than the one known from data_dir; a revision below the one known
@@ -46,6 +46,8 @@ struct gtm_store_etcd_info {
     char why[256];        /* of AWAY and REFUSED */
     char unwritable[256]; /* etcd takes no changes (full, no right to): why; "" = it does */
     int64_t unwritable_since_ms;
+    char unsaved[256]; /* the copy cannot be saved in data_dir: why; "" = it can */
+    int64_t unsaved_since_ms;
     uint64_t alien;      /* objects left out now */
     char alien_key[128]; /* one of them, with */
     char alien_why[128];

@@ -72,6 +72,8 @@ struct etcd__store {
     struct coord__cache *cache;
     struct gtm_timer *save_timer;
     bool dirty;
+    char unsaved[COORD__WHY_BYTES]; /* the last save failed: why */
+    int64_t unsaved_since_ms;
 
     /* commits */
     int64_t lease;

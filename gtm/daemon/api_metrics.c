@@ -70,7 +70,7 @@ static void add_node(struct gtm_metrics *m, const struct gtmd *d)
     one(m, "gtm_state_revision", "gauge", "Revision of the answers.", (double)gtmd_revision(d));
     int64_t since = 0;
     one(m, "gtm_state_saved", "gauge", "1 when orders and last healths are on disk.",
-        gtm_state_unsaved(d->state, &since) == NULL);
+        !gtm_state_unsaved(d->state, &since) && (!d->cluster || gtm_cluster_saved(d->cluster)));
     struct gtm_problem_counts counts;
     gtm_json_free(gtm_problems(d, &counts));
     gtm_metrics_family(m, "gtm_problems", "gauge", "Problems now.");

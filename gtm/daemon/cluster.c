@@ -99,7 +99,8 @@ void gtm_cluster_poke(struct gtm_cluster *cluster)
 
 static bool candidate(const struct gtm_cluster *c)
 {
-    return (c->d->node->roles & GTM_ROLE_CONTROLLER) && !c->drained;
+    return (c->d->node->roles & GTM_ROLE_CONTROLLER) && !c->drained &&
+           gtm_registry_name(c->registry) != GTM_NAME_TAKEN;
 }
 
 static void on_link(void *arg, enum gtm_store_link link)
@@ -125,6 +126,13 @@ static void on_leader_change(void *arg)
         gtm_cluster__session_changed(c);
     }
     gtm_cluster_poke(c);
+}
+
+void gtm_cluster_name_changed(struct gtm_cluster *cluster)
+{
+    if (cluster->leader)
+        gtm_leader_stand(cluster->leader, candidate(cluster));
+    gtm_cluster__session_changed(cluster);
 }
 
 static void on_leader_key(void *arg, const struct gtm_store_entry *entry)
@@ -292,6 +300,11 @@ bool gtm_cluster_fit(const struct gtm_cluster *cluster, const char **ret_why)
     if (gtm_cluster_drained(cluster)) {
         if (ret_why)
             *ret_why = "drained";
+        return false;
+    }
+    if (gtm_registry_name(cluster->registry) == GTM_NAME_TAKEN) {
+        if (ret_why)
+            *ret_why = "another gtmd has this node's name";
         return false;
     }
     return gtm_canaries_fit(cluster->canaries, ret_why);

@@ -64,6 +64,8 @@ int64_t gtm_cluster_intent(const struct gtm_cluster *cluster);
 bool gtm_cluster_fit(const struct gtm_cluster *cluster, const char **ret_why);
 /* An order drains this node: it answers, but is no vantage and no candidate. */
 bool gtm_cluster_drained(const struct gtm_cluster *cluster);
+/* What a restart without etcd would begin with is on disk. */
+bool gtm_cluster_saved(const struct gtm_cluster *cluster);
 struct gtm_leader *gtm_cluster_leader(struct gtm_cluster *cluster);
 struct etcdc *gtm_cluster_client(struct gtm_cluster *cluster);
 struct gtm_quorum_table *gtm_cluster_table(struct gtm_cluster *cluster);
@@ -71,6 +73,8 @@ struct gtm_conductor *gtm_cluster_conductor(struct gtm_cluster *cluster);
 struct gtm_follower *gtm_cluster_follower(struct gtm_cluster *cluster);
 struct gtm_registry *gtm_cluster_registry(struct gtm_cluster *cluster);
 struct gtm_resign *gtm_cluster_resign(struct gtm_cluster *cluster);
+/* gtm_registry_name is another. */
+void gtm_cluster_name_changed(struct gtm_cluster *cluster);
 /* What this node sees of the pool has changed (gtm_state_opts.observed). */
 void gtm_cluster_observed(struct gtm_cluster *cluster, size_t pool);
 /* Another intent is in force: d->intent. */

@@ -204,8 +204,9 @@ void gtm_cluster__mode_changed(struct gtm_cluster *c)
 
 void gtm_cluster__session_changed(struct gtm_cluster *c)
 {
-    if (c->observer)
-        gtm_observer_session(c->observer, c->lease); /* drained: seen, but without a vote */
+    bool ours = gtm_registry_name(c->registry) == GTM_NAME_OURS; /* else another's are there */
+    if (c->observer) /* drained: seen, but without a vote */
+        gtm_observer_session(c->observer, ours ? c->lease : 0);
 }
 
 void gtm_cluster_observed(struct gtm_cluster *cluster, size_t pool)

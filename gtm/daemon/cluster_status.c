@@ -101,6 +101,13 @@ void gtm_cluster_status(struct gtm_cluster *cluster, struct gtm_json *item)
     gtm_json_add_i64(nodes, "controllers", tally.controllers);
 }
 
+bool gtm_cluster_saved(const struct gtm_cluster *cluster)
+{
+    struct gtm_store_etcd_info info;
+    gtm_store_etcd_info(cluster->d->store, &info);
+    return !info.unsaved[0];
+}
+
 static void one_value(struct gtm_metrics *m, const char *name, const char *help, double value)
 {
     gtm_metrics_family(m, name, "gauge", help);
@@ -135,6 +142,9 @@ void gtm_cluster_metrics(const struct gtm_cluster *cluster, struct gtm_metrics *
         gtm_metrics_sample(m, i == cluster->mode, "mode", policy_role_word(i), NULL);
     one_value(m, "gtm_vantage_fit", "1: this node's observations count.",
               gtm_cluster_fit(cluster, NULL));
+    int64_t since_ms;
+    one_value(m, "gtm_node_name_taken", "1: another gtmd has this node's name.",
+              gtm_registry_rival(cluster->registry, &since_ms) != NULL);
     one_value(m, "gtm_nodes", "Nodes that are there.", (double)tally.nodes);
     gtm_metrics_family(m, "gtm_etcd_requests_total", "counter", "Calls of etcd by outcome.");
     uint64_t failed = 0;

@@ -44,6 +44,15 @@ static void check_store(struct gtm_problem_list *list, const struct gtm_cluster 
                                                "etcd: compact, defrag, alarm disarm",
                                                info.unwritable_since_ms},
                          "etcd takes no changes: %s", info.unwritable);
+    if (info.unsaved[0])
+        gtm_problem__add(list,
+                         &(struct gtm_problem){GTM_PROBLEM_WARNING, "StateNotSaved", "state",
+                                               "make room in data_dir, or make it writable; saving "
+                                               "is tried again every two seconds",
+                                               info.unsaved_since_ms},
+                         "verdicts and orders are in force, but a restart without etcd would begin "
+                         "with older ones: %s",
+                         info.unsaved);
     if (info.alien)
         gtm_problem__add(list,
                          &(struct gtm_problem){GTM_PROBLEM_WARNING, "StoreAlienObjects",
@@ -137,7 +146,8 @@ static void check_intent(struct gtm_problem_list *list, const struct gtm_cluster
 void gtm_problem__cluster(struct gtm_problem_list *list, const struct gtmd *d)
 {
     const struct gtm_cluster *c = d->cluster;
-    const char *rival = c && c->registry ? gtm_registry_rival(c->registry) : NULL;
+    int64_t since_ms = 0;
+    const char *rival = c && c->registry ? gtm_registry_rival(c->registry, &since_ms) : NULL;
     if (!c || !c->table)
         return;
     check_store(list, c);
@@ -148,8 +158,11 @@ void gtm_problem__cluster(struct gtm_problem_list *list, const struct gtmd *d)
     if (rival)
         gtm_problem__add(list,
                          &(struct gtm_problem){GTM_PROBLEM_CRITICAL, "NodeNameTaken", d->node->name,
-                                               "give each node a name of its own in node.yaml", 0},
-                         "%s", rival);
+                                               "give each node a name of its own in node.yaml, and "
+                                               "start it again",
+                                               since_ms},
+                         "%s; this one follows and answers, but has no vote and does not lead",
+                         rival);
     if (gtm_shared_cookie_problem(d->cookie))
         gtm_problem__add(list,
                          &(struct gtm_problem){GTM_PROBLEM_WARNING, "SecretNotUsed",

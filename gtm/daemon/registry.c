@@ -4,26 +4,37 @@
  */
 #include "gtm/daemon/registry.h"
 
+#include "gtm/base/fs.h"
 #include "gtm/base/log.h"
 #include "gtm/base/mem.h"
 #include "gtm/base/rand.h"
+#include "gtm/base/sha.h"
 #include "gtm/daemon/cluster.h"
 #include "gtm/daemon/daemon.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define WRITE_EVERY_MS 1000u
 #define SOON_MS        20u
 #define RETRY_MS       1000u
+#define LEAVING_MS     2000u /* etcd takes that long to notice that a lease has run out */
+#define BOOT_ID        "/proc/sys/kernel/random/boot_id"
 
 struct gtm_registry {
     struct gtmd *d;
     struct gtm_timer *timer;
-    bool writing;  /* a commit is under way */
-    char self[40]; /* this process, among those of its name */
-    char rival[256];
-    uint64_t written_ms; /* monotonic */
+    bool writing;                      /* a commit is under way */
+    char self[GTM_NODE_PROCESS_BYTES]; /* this process, among those of its name */
+    enum gtm_registry_name name;
+    char rival[256];        /* who has the name, while it is taken */
+    uint64_t taken_ms;      /* monotonic, since when it is */
+    int64_t rival_since_ms; /* Unix time, since when that is said; 0 = it is not */
+    int64_t expected;       /* revision of the entry that the last commit expected */
+    bool conflict;          /* and it was another */
+    uint64_t written_ms;    /* monotonic */
     bool session_changed;
     bool *alive; /* false once freed; freed by whoever comes last */
 };
@@ -151,21 +162,35 @@ static char *make_text(const struct gtm_registry *registry)
     return text;
 }
 
-/* Does an entry of this name belong to a process that was started later? */
-static bool taken(struct gtm_registry *registry, const char *key)
+static void set_name(struct gtm_registry *registry, enum gtm_registry_name name)
 {
-    struct gtm_store_entry entry;
-    struct gtm_node_entry other;
-    registry->rival[0] = 0;
-    if (gtm_store_get(registry->d->store, key, &entry) != GTM_OK ||
-        gtm_node_entry_parse(&entry, &other) != GTM_OK ||
-        strcmp(other.started_by, registry->self) == 0 ||
-        other.started_ms <= registry->d->started_ms)
-        return false;
+    if (registry->name == name)
+        return;
+    if (name != GTM_NAME_TAKEN && registry->rival_since_ms)
+        gtm_log0(GTM_LOG_INFO, "registry", "this node has its name for itself again");
+    registry->name = name;
+    registry->rival_since_ms = 0;
+    registry->taken_ms = gtm_mono_ms(registry->d->clock);
+    gtm_cluster_name_changed(registry->d->cluster);
+}
+
+/* The entry is another's. One that has just died is waited for without a word. */
+static void yield(struct gtm_registry *registry, const struct gtm_node_entry *other)
+{
+    struct gtmd *d = registry->d;
+    char started[GTM_TIME_TEXT_BYTES];
+    set_name(registry, GTM_NAME_TAKEN);
     snprintf(registry->rival, sizeof(registry->rival),
-             "another process calls itself %s (in region %s, started later)", other.name,
-             other.region);
-    return true;
+             "another gtmd, in region %s%s%s, started %s, has the name %s and was there first",
+             other->region, other->api[0] ? " at " : "", other->api,
+             gtm_time_format(other->started_ms, started), other->name);
+    uint64_t dies_ms = (uint64_t)d->node->etcd.session_ttl_s * 1000 + LEAVING_MS;
+    if (registry->rival_since_ms || gtm_mono_ms(d->clock) < registry->taken_ms + dies_ms)
+        return;
+    registry->rival_since_ms = gtm_wall_ms(d->clock);
+    gtm_log(GTM_LOG_ERROR, "registry",
+            "this node's name is taken: it follows and answers, but has no vote and does not lead",
+            gtm_kv_str("why", registry->rival));
 }
 
 static void on_written(void *arg, const struct gtm_store_result *result)
@@ -178,18 +203,39 @@ static void on_written(void *arg, const struct gtm_store_result *result)
     gtm_free(pending);
     if (!alive)
         return;
-    if (result->code == GTM_OK)
-        registry->written_ms = gtm_mono_ms(registry->d->clock);
     registry->writing = false;
-    gtm_timer_start(registry->timer, result->code == GTM_OK ? WRITE_EVERY_MS : RETRY_MS);
+    registry->conflict = result->code == GTM_ECONFLICT;
+    if (result->code == GTM_OK) {
+        registry->written_ms = gtm_mono_ms(registry->d->clock);
+        set_name(registry, GTM_NAME_OURS);
+    }
+    gtm_timer_start(registry->timer, result->code == GTM_OK          ? WRITE_EVERY_MS
+                                     : result->code == GTM_ECONFLICT ? SOON_MS
+                                                                     : RETRY_MS);
 }
 
-/* Not what was written last: a process of the same name that is gone takes the entry along. */
-static bool stands(const struct gtm_registry *registry, const char *key, const char *text)
+/* Of two that start at once one gets it, and the other one's copy shows whose it is. What the copy
+ * does not show is no node's entry, and is written over. */
+static int put_entry(struct gtm_registry *registry, const char *key, const char *text,
+                     int64_t revision)
 {
-    struct gtm_store_entry entry;
-    return gtm_store_get(registry->d->store, key, &entry) == GTM_OK &&
-           entry.value_len == strlen(text) && memcmp(entry.value, text, entry.value_len) == 0;
+    bool junk = registry->conflict && registry->expected == revision;
+    int64_t expect = junk ? GTM_STORE_ANY : revision;
+    struct pending *pending = gtm_calloc(1, sizeof(*pending));
+    registry->expected = revision;
+    struct gtm_store_change put = {.kind = GTM_STORE_PUT,
+                                   .key = key,
+                                   .value = text,
+                                   .value_len = strlen(text),
+                                   .expect = expect,
+                                   .leased = true};
+    if (!pending)
+        return GTM_ENOMEM;
+    *pending = (struct pending){registry, registry->alive};
+    int rc = gtm_store_commit(registry->d->store, &put, 1, on_written, pending);
+    if (rc)
+        gtm_free(pending);
+    return rc;
 }
 
 static void on_timer(void *arg)
@@ -197,36 +243,57 @@ static void on_timer(void *arg)
     struct gtm_registry *registry = arg;
     struct gtmd *d = registry->d;
     char key[96];
+    struct gtm_store_entry entry;
+    struct gtm_node_entry node;
     if (registry->writing || d->phase == GTMD_FROZEN)
         return;
-    snprintf(key, sizeof(key), GTM_NODE_KEY_PREFIX "%s", d->node->name);
-    char *text = make_text(registry);
-    bool same = text && !registry->session_changed && stands(registry, key, text);
-    if (!text || same || taken(registry, key) ||
-        !gtm_leader_lease(gtm_cluster_leader(d->cluster))) {
-        gtm_free(text);
-        if (!same)
-            gtm_timer_start(registry->timer, RETRY_MS);
+    if (!gtm_leader_lease(gtm_cluster_leader(d->cluster))) {
+        gtm_timer_start(registry->timer, RETRY_MS); /* nor may the copy be of this run */
         return;
     }
-    struct pending *pending = gtm_calloc(1, sizeof(*pending));
-    struct gtm_store_change put = {.kind = GTM_STORE_PUT,
-                                   .key = key,
-                                   .value = text,
-                                   .value_len = strlen(text),
-                                   .expect = GTM_STORE_ANY,
-                                   .leased = true};
-    if (pending)
-        *pending = (struct pending){registry, registry->alive};
-    if (!pending || gtm_store_commit(d->store, &put, 1, on_written, pending) != GTM_OK) {
-        gtm_free(pending);
-        gtm_free(text);
+    snprintf(key, sizeof(key), GTM_NODE_KEY_PREFIX "%s", d->node->name);
+    bool there = gtm_store_get(d->store, key, &entry) == GTM_OK;
+    if (there && gtm_node_entry_parse(&entry, &node) == GTM_OK &&
+        strcmp(node.started_by, registry->self) != 0) {
+        yield(registry, &node);
         gtm_timer_start(registry->timer, RETRY_MS);
         return;
     }
-    registry->session_changed = false;
+    if (registry->name == GTM_NAME_TAKEN)
+        set_name(registry, GTM_NAME_UNKNOWN);
+    char *text = make_text(registry);
+    /* Not what was written last: one of the same name that is gone may take the entry along. */
+    bool same = text && there && !registry->session_changed && entry.value_len == strlen(text) &&
+                memcmp(entry.value, text, entry.value_len) == 0;
+    if (!same) {
+        registry->writing =
+            text && put_entry(registry, key, text, there ? entry.revision : 0) == GTM_OK;
+        if (registry->writing)
+            registry->session_changed = false;
+        else
+            gtm_timer_start(registry->timer, RETRY_MS);
+    }
     gtm_free(text); /* the store has its own */
-    registry->writing = true;
+}
+
+void gtm_node_process(const char *data_dir, const char *boot_id, char ret[GTM_NODE_PROCESS_BYTES])
+{
+    struct stat st;
+    char folder[64], hex[GTM_SHA256_HEX_BYTES] = "";
+    char *read = NULL;
+    size_t len = 0;
+    if (!boot_id && gtm_fs_read(BOOT_ID, 256, &read, &len, NULL) == GTM_OK)
+        boot_id = read;
+    if (boot_id && stat(data_dir, &st) == 0) {
+        int n = snprintf(folder, sizeof(folder), "%" PRIuMAX ":%" PRIuMAX, (uintmax_t)st.st_dev,
+                         (uintmax_t)st.st_ino);
+        (void)!gtm_sha256_hex2(boot_id, strlen(boot_id), folder, (size_t)n, hex);
+    }
+    gtm_free(read);
+    uint64_t number = 0;
+    if (!hex[0] && gtm_rand_secure(&number, sizeof(number)) == GTM_OK)
+        snprintf(hex, sizeof(hex), "%016" PRIx64, number);
+    snprintf(ret, GTM_NODE_PROCESS_BYTES, "%.32s", hex);
 }
 
 struct gtm_registry *gtm_registry_new(struct gtmd *d)
@@ -234,10 +301,7 @@ struct gtm_registry *gtm_registry_new(struct gtmd *d)
     struct gtm_registry *registry = gtm_calloc(1, sizeof(*registry));
     if (!registry)
         return NULL;
-    uint64_t number = 0;
-    if (gtm_rand_secure(&number, sizeof(number)) != GTM_OK)
-        number = gtm_mono_ns(d->clock);
-    snprintf(registry->self, sizeof(registry->self), "%016llx", (unsigned long long)number);
+    gtm_node_process(d->node->data_dir, NULL, registry->self);
     registry->d = d;
     registry->alive = gtm_calloc(1, sizeof(*registry->alive));
     registry->timer = gtm_timer_new(d->loop, on_timer, registry);
@@ -275,10 +339,18 @@ void gtm_registry_poke(struct gtm_registry *registry)
 void gtm_registry_session(struct gtm_registry *registry)
 {
     registry->session_changed = true;
+    if (registry->name == GTM_NAME_OURS) /* another may have taken it meanwhile */
+        set_name(registry, GTM_NAME_UNKNOWN);
     gtm_registry_poke(registry);
 }
 
-const char *gtm_registry_rival(const struct gtm_registry *registry)
+enum gtm_registry_name gtm_registry_name(const struct gtm_registry *registry)
 {
-    return registry->rival[0] ? registry->rival : NULL;
+    return registry->name;
+}
+
+const char *gtm_registry_rival(const struct gtm_registry *registry, int64_t *ret_since_ms)
+{
+    *ret_since_ms = registry->rival_since_ms;
+    return registry->rival_since_ms ? registry->rival : NULL;
 }

@@ -10,6 +10,7 @@
 #include "gtm/base/rand.h"
 #include "tests/support/temp_dir.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -238,6 +239,50 @@ static void killed_while_saving(void **state)
     assert_int_equal(test_temp_dir_remove(dir), 0);
 }
 
+/* Whatever write, fsync or rename fails: it is said, and the older copy is there, whole. */
+static void every_step_of_saving_may_fail(void **state)
+{
+    char dir[TEST_TEMP_DIR_BYTES], path[96];
+    struct coord__mirror mirror = {0};
+    struct coord__identity known = {.cluster_id = 7, .epoch = 2, .id = "a1"};
+    struct gtm_error why = {0};
+    bool failed = true;
+    unsigned n = 0;
+    assert_int_equal(test_temp_dir_make("cache", dir), 0);
+    snprintf(path, sizeof(path), "%s/cluster.jsonl", dir);
+    struct coord__cache *cache = coord__cache_new(path, NULL);
+    assert_non_null(cache);
+    for (known.revision = 1; failed; known.revision++) {
+        fill(&mirror, known.revision);
+        gtm_fs_fail_at(n, ENOSPC); /* 0, the first: none */
+        assert_true(coord__cache_save(cache, coord__mirror_share(&mirror), mirror.count, &known));
+        coord__cache_wait(cache);
+        gtm_fs_fail_at(0, 0);
+        failed = coord__cache_failed(cache, &why) || n == 0;
+        if (n > 0 && failed) {
+            assert_int_equal(why.code, GTM_ENOSPACE);
+            assert_string_equal(why.file, path);
+        }
+        struct coord__mirror loaded = {0};
+        struct coord__identity of;
+        struct gtm_error damage = {0}, err = {0};
+        assert_int_equal(coord__cache_load(path, &loaded, &of, &damage, &err), 0);
+        assert_int_equal(damage.code, 0);
+        assert_int_equal(loaded.count, KEYS);
+        char want[32];
+        snprintf(want, sizeof(want), "%lld", (long long)of.revision);
+        assert_int_equal(coord__mirror_list(&loaded, "", same_value, want), 0);
+        assert_true(failed ? of.revision <= known.revision : of.revision == known.revision);
+        coord__mirror_fini(&loaded);
+        n++;
+    }
+    assert_true(n > 4); /* write, fsync, rename, fsync of the folder, and then none */
+    assert_int_equal(why.code, 0);
+    coord__cache_free(cache);
+    coord__mirror_fini(&mirror);
+    assert_int_equal(test_temp_dir_remove(dir), 0);
+}
+
 /* --- whose store it is --- */
 
 static void the_table_of_identities(void **state)
@@ -373,6 +418,7 @@ int main(void)
         cmocka_unit_test(it_is_like_a_plain_list),
         cmocka_unit_test(memory_may_fail),
         cmocka_unit_test(killed_while_saving),
+        cmocka_unit_test(every_step_of_saving_may_fail),
         cmocka_unit_test(the_table_of_identities),
         cmocka_unit_test(every_identity_with_every_other),
         cmocka_unit_test(what_is_taken_of_an_identity),

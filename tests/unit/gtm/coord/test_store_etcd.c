@@ -5,6 +5,8 @@
  */
 #include "store_etcd_fixture.h"
 
+#include <sys/stat.h>
+
 /* --- the copy and commits --- */
 
 static void reads_watches_and_done_agree(void **state)
@@ -302,6 +304,31 @@ static void what_a_stale_watch_brings_is_no_link(void **state)
     assert_int_equal(info().link, GTM_STORE_FRESH);
 }
 
+static void what_cannot_be_saved_is_said_and_tried_again(void **state)
+{
+    char *text;
+    size_t len;
+    must_put("d/1", "1");
+    (void)!unlink(file);
+    assert_int_equal(mkdir(file, 0700), 0); /* nothing can be renamed to it */
+    gtm_store_etcd_pause(store);            /* saves first */
+    gtm_store_etcd_resume(store);
+    assert_non_null(strstr(info().unsaved, GTM_STORE_CACHE_FILE));
+    int64_t since_ms = info().unsaved_since_ms;
+    assert_true(since_ms > 0);
+    run(5);
+    gtm_store_etcd_pause(store);
+    gtm_store_etcd_resume(store);
+    assert_int_equal(info().unsaved_since_ms, since_ms);
+    assert_int_equal(rmdir(file), 0);
+    gtm_store_etcd_pause(store); /* though nothing has changed */
+    gtm_store_etcd_resume(store);
+    assert_string_equal(info().unsaved, "");
+    assert_int_equal(gtm_fs_read(file, 100000, &text, &len, NULL), 0);
+    assert_non_null(strstr(text, "d/1"));
+    gtm_free(text);
+}
+
 static void memory_may_fail_anywhere(void **state)
 {
     int good = 0;
@@ -340,6 +367,7 @@ int main(void)
         OPEN_TEST(aliens_are_left_out_and_named),
         OPEN_TEST(an_alien_in_a_listing_keeps_the_older_copy),
         OPEN_TEST(what_a_stale_watch_brings_is_no_link),
+        OPEN_TEST(what_cannot_be_saved_is_said_and_tried_again),
         OPEN_TEST(memory_may_fail_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
