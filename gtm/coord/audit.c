@@ -6,7 +6,6 @@
 #include "gtm/coord/audit.h"
 
 #include "gtm/base/mem.h"
-#include "gtm/coord/audit_text.h"
 #include "gtm/coord/commit.h"
 
 #include <stdio.h>
@@ -29,7 +28,7 @@ struct coord__audit {
 struct steps {
     struct gtm_store_change list[GTM_STORE_CHANGES_MAX];
     size_t count;
-    char keys[FILE_DROP + 1][COORD__AUDIT_KEY];
+    char keys[FILE_DROP + 1][GTM_AUDIT_KEY_BYTES];
 };
 
 static void free_audit(struct coord__audit *a)
@@ -40,26 +39,26 @@ static void free_audit(struct coord__audit *a)
 }
 
 /* The head as this node's copy has it; all zero when there is none. */
-static int read_head(const struct gtm_store *store, struct coord__audit_head *ret_head,
+static int read_head(const struct gtm_store *store, struct gtm_audit_head *ret_head,
                      int64_t *ret_revision, struct gtm_error *err)
 {
     struct gtm_store_entry entry;
-    *ret_head = (struct coord__audit_head){.first = 1};
+    *ret_head = (struct gtm_audit_head){.first = 1};
     *ret_revision = GTM_STORE_ABSENT;
     if (gtm_store_get(store, GTM_AUDIT_HEAD, &entry) != GTM_OK)
         return GTM_OK;
     *ret_revision = entry.revision;
-    return coord__audit_head_parse(entry.value, entry.value_len, ret_head, err);
+    return gtm_audit_head_parse(entry.value, entry.value_len, ret_head, err);
 }
 
 /* Where all keys are in memory nobody else prunes. */
-static void drop_oldest(const struct gtm_store *store, struct coord__audit_head *head,
+static void drop_oldest(const struct gtm_store *store, struct gtm_audit_head *head,
                         struct steps *steps)
 {
     for (unsigned i = 1; i <= FILE_DROP && head->seq - head->first >= GTM_AUDIT_KEEP_FILE; i++) {
         struct gtm_store_entry entry;
         char *key = steps->keys[i];
-        coord__audit_key(head->first, key);
+        gtm_audit_key(head->first, key);
         if (gtm_store_get(store, key, &entry) != GTM_OK)
             return;
         steps->list[steps->count++] = (struct gtm_store_change){
@@ -82,7 +81,7 @@ static void on_done(void *arg, const struct gtm_store_result *result);
 /* Builds the entry on the head as it is now, and commits. */
 static int try_commit(struct coord__audit *a, struct gtm_error *err)
 {
-    struct coord__audit_head head;
+    struct gtm_audit_head head;
     int rc = read_head(a->store, &head, &a->head_revision, err);
     if (rc != GTM_OK)
         return rc;
@@ -92,10 +91,10 @@ static int try_commit(struct coord__audit *a, struct gtm_error *err)
         steps.list[steps.count].value = a->own->values[steps.count];
     }
     int64_t head_revision = a->head_revision;
-    char *entry = coord__audit_entry_text(a->entry, &head);
+    char *entry = gtm_audit_entry_print(a->entry, &head);
     drop_oldest(a->store, &head, &steps);
-    char *head_text = entry ? coord__audit_head_text(&head) : NULL;
-    coord__audit_key(head.seq, steps.keys[0]);
+    char *head_text = entry ? gtm_audit_head_print(&head) : NULL;
+    gtm_audit_key(head.seq, steps.keys[0]);
     if (head_text) {
         add_put(&steps, steps.keys[0], entry, GTM_STORE_ABSENT);
         add_put(&steps, GTM_AUDIT_HEAD, head_text, head_revision);
@@ -181,7 +180,7 @@ int gtm_audit_commit(struct gtm_store *store, const struct gtm_audit_entry *entr
     if (!a)
         return GTM_ENOMEM;
     a->store = store;
-    a->entry = coord__audit_json(entry);
+    a->entry = gtm_audit_entry_json(entry);
     a->own = coord__commit_copy(changes, count, done, arg);
     int rc = a->entry && a->own ? GTM_OK : GTM_ENOMEM;
     struct gtm_error err = {0};
@@ -198,7 +197,7 @@ int gtm_audit_commit(struct gtm_store *store, const struct gtm_audit_entry *entr
 int gtm_audit_prune(struct gtm_store *store, int64_t keep, const struct gtm_store_change *guard,
                     gtm_store_done_fn *done, void *arg)
 {
-    struct coord__audit_head head;
+    struct gtm_audit_head head;
     int64_t revision;
     int rc = read_head(store, &head, &revision, NULL);
     int64_t beyond = head.seq - head.first + 1 - (keep > 0 ? keep : (int64_t)GTM_AUDIT_KEEP);
@@ -207,14 +206,14 @@ int gtm_audit_prune(struct gtm_store *store, int64_t keep, const struct gtm_stor
     if (beyond <= 0)
         return GTM_ENOTFOUND;
     struct gtm_store_change list[PRUNE_MAX + 2];
-    char keys[PRUNE_MAX][COORD__AUDIT_KEY];
+    char keys[PRUNE_MAX][GTM_AUDIT_KEY_BYTES];
     size_t n = 0;
     for (; n < PRUNE_MAX && (int64_t)n < beyond; n++, head.first++) {
-        coord__audit_key(head.first, keys[n]);
+        gtm_audit_key(head.first, keys[n]);
         list[n] = (struct gtm_store_change){
             .kind = GTM_STORE_DELETE, .key = keys[n], .expect = GTM_STORE_ANY};
     }
-    char *text = coord__audit_head_text(&head);
+    char *text = gtm_audit_head_print(&head);
     if (!text)
         return GTM_ENOMEM;
     list[n++] = (struct gtm_store_change){.kind = GTM_STORE_PUT,

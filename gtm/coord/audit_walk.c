@@ -6,7 +6,7 @@
  * Entries are read first and the head last: a head that is newer than the last entry seen means
  * either that entries came meanwhile (then there are more to read) or that they were cut off.
  */
-#include "gtm/coord/audit_text.h"
+#include "gtm/coord/audit.h"
 
 #include "gtm/base/mem.h"
 
@@ -27,6 +27,7 @@ static void finish(struct walk *w, const struct gtm_error *err)
     w->done(w->arg, &(struct gtm_audit_report){.code = err->code,
                                                .first = w->check.first,
                                                .last = w->check.next ? w->check.next - 1 : 0,
+                                               .hash = w->check.prev,
                                                .err = err});
     gtm_free(w);
 }
@@ -41,10 +42,10 @@ static void on_head(void *arg, const struct gtm_store_fetched *fetched)
         return;
     }
     struct gtm_error err = {0};
-    struct coord__audit_head head;
+    struct gtm_audit_head head;
     const struct gtm_store_entry *e = fetched->count ? fetched->entries : NULL;
     int64_t at = w->check.next ? w->check.next : 1;
-    if (e && coord__audit_head_parse(e->value, e->value_len, &head, &err) == GTM_OK &&
+    if (e && gtm_audit_head_parse(e->value, e->value_len, &head, &err) == GTM_OK &&
         head.seq >= at && w->stuck_at != at) {
         w->stuck_at = at;
         read_entries(w);
@@ -82,8 +83,8 @@ static void on_entries(void *arg, const struct gtm_store_fetched *fetched)
 
 static void read_entries(struct walk *w)
 {
-    char from[COORD__AUDIT_KEY];
-    coord__audit_key(w->check.next ? w->check.next : 0, from);
+    char from[GTM_AUDIT_KEY_BYTES];
+    gtm_audit_key(w->check.next ? w->check.next : 0, from);
     /* The first time from the prefix on, so that nothing hides below the first number. */
     int rc = gtm_store_fetch(w->store, w->check.next ? from : GTM_AUDIT_PREFIX, "audit0", PAGE,
                              on_entries, w);

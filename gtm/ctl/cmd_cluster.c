@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * gtmctl node (list, drain, undrain), leader, audit and snapshot.
+ * gtmctl node (list, drain, undrain), leader and snapshot.
  */
 #include "gtm/base/clock.h"
 #include "gtm/base/mem.h"
@@ -198,43 +198,6 @@ int ctl_leader_resign(struct ctl *ctl)
     const char *was = gtm_json_str(item, "resigned", NULL);
     if (rc == CTL_OK && was != NULL && strcmp(was, gtm_json_str(item, "node", "")) == 0)
         ctl_hint("Nobody else stood for election: %s leads again.", was);
-    gtm_json_free(root);
-    return rc;
-}
-
-/* ---- the audit chain ---- */
-
-static const struct ctl_column audit_columns[] = {
-    {"SEQ", "seq", CTL_COL_TEXT, false, true},
-    {"AGO", "at", CTL_COL_AGE, false, true},
-    {"WHO", "who", CTL_COL_TEXT, false, false},
-    {"ROLE", "role", CTL_COL_TEXT, false, false},
-    {"NODE", "node", CTL_COL_TEXT, true, false},
-    {"WHAT", "verb", CTL_COL_TEXT, false, false},
-    {"SUBJECT", "subject", CTL_COL_TEXT, false, false},
-    {"WHY", "why", CTL_COL_TEXT, false, false},
-};
-
-int ctl_audit_list(struct ctl *ctl)
-{
-    char limit[32];
-
-    snprintf(limit, sizeof(limit), "%" PRIu64, ctl->limit > 0 ? ctl->limit : 100);
-    return ctl_get_and_show(ctl, ctl_path("/api/v1/audit?limit=%s", limit), audit_columns,
-                            COUNT(audit_columns));
-}
-
-int ctl_audit_verify(struct ctl *ctl)
-{
-    struct gtm_json *root = NULL;
-    int rc = ctl_get(ctl, ctl_path("/api/v1/audit/verify"), &root);
-
-    if (rc == CTL_OK)
-        rc = ctl_show(ctl, root, NULL, 0);
-    if (rc == CTL_OK && !gtm_json_bool(gtm_json_get(root, "item"), "sound", false)) {
-        ctl_error("the audit chain is broken");
-        rc = CTL_FAILED;
-    }
     gtm_json_free(root);
     return rc;
 }

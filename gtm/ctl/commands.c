@@ -206,8 +206,16 @@ const struct ctl_command ctl_commands[] = {
      ctl_leader_resign},
     {"audit", "list", "", 0, 0, OUT | CTL_OPT_LIMIT, "who changed what and why", NULL,
      ctl_audit_list},
-    {"audit", "verify", "", 0, 0, OUT, "whether the audit chain is whole",
-     "  Exit 1 when an entry was changed, removed or put in.\n", ctl_audit_verify},
+    {"audit", "export", "", 0, 0, 0, "the whole audit chain as it stands, on standard output",
+     "  A line of JSON for each entry, and at the end the chain's head. Example:\n"
+     "    gtmctl audit export > audit.jsonl\n",
+     ctl_audit_export},
+    {"audit", "verify", "", 0, 0, OUT | CTL_OPT_FILE, "whether the audit chain is whole",
+     "  With -f: of an exported file, without gtmd (- is standard input). Exit 1 when an entry "
+     "was\n"
+     "  changed, removed, moved or put in, or the file was cut off. Keep the hash that it prints\n"
+     "  elsewhere: whoever can write everything could make a chain anew, but not with that hash.\n",
+     ctl_audit_verify},
     {"snapshot", "save", "PATH", 1, 1, OUT | CTL_OPT_DRY_RUN | CTL_OPT_YES | CTL_OPT_REASON,
      "write everything that etcd has into a file of the node's host", NULL, ctl_snapshot},
     {"snapshot", "restore", "PATH", 1, 1, GIVE, "replace what etcd has by a snapshot's content",

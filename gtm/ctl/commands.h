@@ -92,6 +92,7 @@ int ctl_node_undrain(struct ctl *ctl);
 int ctl_leader_show(struct ctl *ctl);
 int ctl_leader_resign(struct ctl *ctl);
 int ctl_audit_list(struct ctl *ctl);
+int ctl_audit_export(struct ctl *ctl);
 int ctl_audit_verify(struct ctl *ctl);
 int ctl_snapshot(struct ctl *ctl); /* save, restore, adopt */
 int ctl_traffic_show(struct ctl *ctl);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * /nodes, /leader and /audit: what a cluster's operators look at and do to its nodes. See
+ * /nodes and /leader: what a cluster's operators look at and do to its nodes. See
  * deploy/openapi.yaml.
  */
 #include "gtm/base/mem.h"
-#include "gtm/coord/audit.h"
 #include "gtm/coord/store_etcd.h"
 #include "gtm/daemon/api_handlers.h"
 #include "gtm/daemon/api_objects.h"
@@ -17,9 +16,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-#define AUDIT_LIMIT 100
-#define AUDIT_MAX   1000
 
 /* --- nodes --- */
 
@@ -180,72 +176,5 @@ void gtm_api_post_leader_resign(struct gtm_api_req *req)
     if (rc == GTM_ENOTFOUND)
         gtm_api_problem(req, 409, "conflict", "nobody leads now, so nobody can resign");
     else if (rc)
-        gtm_api_problem(req, 503, "unavailable", "%s", gtm_err_text(rc));
-}
-
-/* --- audit --- */
-
-static void on_audit(void *arg, const struct gtm_store_fetched *fetched)
-{
-    struct gtm_api_req *req = arg;
-    if (fetched->code) {
-        gtm_api_problem(req, 503, "unavailable", "the audit chain cannot be read: %s",
-                        fetched->err && fetched->err->text[0] ? fetched->err->text
-                                                              : gtm_err_text(fetched->code));
-        return;
-    }
-    struct gtm_json *items = gtm_json_array();
-    for (size_t i = 0; i < fetched->count; i++) {
-        struct gtm_json *one =
-            gtm_json_parse(fetched->entries[i].value, fetched->entries[i].value_len, NULL);
-        one = one ? one : gtm_json_object();
-        gtm_api_add_time(one, "at", gtm_json_i64(one, "time", 0));
-        gtm_json_append(items, one);
-    }
-    gtm_api_list(req, "AuditList", items);
-}
-
-void gtm_api_get_audit(struct gtm_api_req *req)
-{
-    struct gtmd *d = gtm_api_daemon(req);
-    uint64_t after = 0, limit = AUDIT_LIMIT;
-    struct gtm_store_entry head;
-    char from[32];
-    if (!gtm_api_query_u64(req, "after", 0, 0, INT64_MAX / 2, &after) ||
-        !gtm_api_query_u64(req, "limit", AUDIT_LIMIT, 1, AUDIT_MAX, &limit))
-        return;
-    if (!gtm_api_query(req, "after") && !gtm_store_get(d->store, "head/audit", &head)) {
-        struct gtm_json *root = gtm_json_parse(head.value, head.value_len, NULL);
-        uint64_t seq = (uint64_t)gtm_json_i64(root, "seq", 0);
-        after = seq > limit ? seq - limit : 0; /* the newest */
-        gtm_json_free(root);
-    }
-    snprintf(from, sizeof(from), "audit/%012" PRIu64, after + 1);
-    int rc = gtm_store_fetch(d->store, from, "audit/:", (size_t)limit, on_audit, req);
-    if (rc)
-        gtm_api_problem(req, 503, "unavailable", "%s", gtm_err_text(rc));
-}
-
-static void on_verified(void *arg, const struct gtm_audit_report *report)
-{
-    const char *error = report->code == 0                     ? NULL
-                        : report->err && report->err->text[0] ? report->err->text
-                                                              : gtm_err_text(report->code);
-    if (error && report->code != GTM_ECORRUPT) { /* says nothing about the chain */
-        gtm_api_problem(arg, 503, "unavailable", "the audit chain cannot be checked: %s", error);
-        return;
-    }
-    struct gtm_json *item = gtm_json_object();
-    gtm_json_add_bool(item, "sound", report->code == 0);
-    gtm_json_add_i64(item, "first", report->first);
-    gtm_json_add_i64(item, "last", report->last);
-    gtm_json_add_str(item, "error", error);
-    gtm_api_item(arg, 200, "AuditCheck", item);
-}
-
-void gtm_api_get_audit_verify(struct gtm_api_req *req)
-{
-    int rc = gtm_audit_verify_store(gtm_api_daemon(req)->store, on_verified, req);
-    if (rc)
         gtm_api_problem(req, 503, "unavailable", "%s", gtm_err_text(rc));
 }

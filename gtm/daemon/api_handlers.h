@@ -46,6 +46,7 @@ void gtm_api_get_leader(struct gtm_api_req *req);
 void gtm_api_post_leader_resign(struct gtm_api_req *req);
 void gtm_api_get_audit(struct gtm_api_req *req);
 void gtm_api_get_audit_verify(struct gtm_api_req *req);
+void gtm_api_get_audit_export(struct gtm_api_req *req);
 void gtm_api_post_snapshot(struct gtm_api_req *req);
 /* api_traffic.c */
 void gtm_api_get_traffic(struct gtm_api_req *req);

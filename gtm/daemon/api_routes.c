@@ -49,6 +49,8 @@ const struct gtm_api_route gtm_api_routes[] = {
      "Give leadership up, so that another node leads"},
     {GTM_API_GET, V1 "/audit", gtm_api_get_audit, GTM_API_VIEWER, "after limit",
      "Who changed what and why, oldest first"},
+    {GTM_API_GET, V1 "/audit/export", gtm_api_get_audit_export, GTM_API_VIEWER, "after limit",
+     "The audit chain as it stands, a line for each entry, at the end its head"},
     {GTM_API_GET, V1 "/audit/verify", gtm_api_get_audit_verify, GTM_API_VIEWER, NULL,
      "Whether the audit chain is whole"},
     {GTM_API_POST, V1 "/snapshots/{verb}", gtm_api_post_snapshot, GTM_API_ADMIN, NULL,

@@ -2,7 +2,9 @@
 """What operators do to a cluster's leader, nodes, audit chain and store: gtmctl against a real one."""
 import json
 import signal
+import time
 
+import gtmctl
 import pytest
 
 from cluster_harness import REGIONS, gtm_cluster
@@ -167,6 +169,66 @@ def test_an_entry_changed_in_the_audit_chain_is_found(world):
     world.etcd.ctl("put", "/gtm/v1/" + key, text)
     assert verified(world)["sound"]
     assert "audit" in good(world.nodes[2].ctl("audit", "list")).out
+
+
+def test_an_exported_audit_chain_is_checked_without_gtmd(world):
+    calm(world)
+    for verb in ("drain", "auto") * 3:
+        good(world.nodes[1].ctl("endpoint", verb, "www/www-eu-west", "--yes", "--reason", "export"))
+    text = good(world.nodes[2].ctl("audit", "export")).out
+    lines = text.splitlines()
+    now = verified(world)
+    assert len(lines) == now["last"] - now["first"] + 2 and now["hash"] in lines[-1] and now["last"] > 3
+    # Pages: what is asked for in small ones is the same.
+    pages, after = "", 0
+    for _ in range(1000):
+        page = world.nodes[0].get(f"/audit/export?limit=2&after={after}").body
+        pages += page
+        last = json.loads(page.splitlines()[-1])
+        if "prev" not in last:
+            break
+        after = last["seq"]
+    assert pages == text
+    path = world.files / "audit.jsonl"
+
+    def check(content, *more, stdin=False):
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        if stdin:
+            return gtmctl.run("audit", "verify", "-f", "-", *more, stdin=path.read_text())
+        return gtmctl.run("audit", "verify", "-f", str(path), *more)
+
+    item = json.loads(good(check(text, "-o", "json")).out)["item"]
+    assert item == now
+    good(check(text, stdin=True))
+    half = len(lines) // 2
+    forged = [*lines]
+    forged[half] = lines[half].replace('"who":"', '"who":"x', 1)
+    swapped = [*lines]
+    swapped[half], swapped[half - 1] = lines[half - 1], lines[half]
+    for what, content, say in (
+            ("edited", "\n".join(forged) + "\n", f":{half + 1}: audit/"),
+            ("reordered", "\n".join(swapped) + "\n", "was expected here"),
+            ("one left out", "\n".join(lines[:half] + lines[half + 1:]) + "\n", "was expected here"),
+            ("without its end", "\n".join(lines[:-1]) + "\n", "cut off behind entry"),
+            ("cut in a line", text[:len(text) - len(lines[-1]) - 30], "cut off in the middle"),
+            ("with another behind it", text + lines[0] + "\n", "behind the end"),
+            ("empty", "", "empty"),
+            ("no chain", "hello\n", ":1:"),
+            ("a NUL", text.replace("\n", "\0x\n", 1), ":1:"),
+            ("binary", bytes(range(256)) * 40, ":1:")):
+        ran = check(content, "-o", "json")
+        item = json.loads(ran.out)["item"]
+        assert ran.code == 1 and not item["sound"] and say in item["error"] and "broken" in ran.err, (what, ran.out)
+    with open(path, "wb") as huge:  # one line that never ends
+        huge.truncate(300 << 20)
+    start = time.monotonic()
+    ran = gtmctl.run("audit", "verify", "-f", str(path))
+    assert ran.code == 1 and "longer than an entry can be" in ran.out and time.monotonic() - start < 5, ran.out
+    path.unlink()
+    ran = gtmctl.run("audit", "verify", "-f", str(path))
+    assert ran.code == 4 and "No such file" in ran.err and ran.out == ""
+    ran = gtmctl.run("audit", "verify", "-f", str(world.files))
+    assert ran.code == 1 and "directory" in ran.err and ran.out == "", ran.err
 
 
 def test_a_snapshot_brings_back_what_was(world):

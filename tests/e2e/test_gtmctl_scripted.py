@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """gtmctl where timing matters: against an API whose replies are scripted, and a gtmd whose checks are slow."""
 import contextlib
+import hashlib
 import http.server
 import json
 import socketserver
@@ -15,13 +16,14 @@ from harness import ZONE, address, cluster, gtmd, wait_for, webs
 
 @contextlib.contextmanager
 def scripted(path, answer):
-    """An API on a unix socket: answer(path, query) is the root of the reply."""
+    """An API on a unix socket: answer(path, query) is the root of the reply, or its text."""
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self):
             url = urllib.parse.urlsplit(self.path)
-            body = json.dumps(answer(url.path, dict(urllib.parse.parse_qsl(url.query)))).encode()
+            root = answer(url.path, dict(urllib.parse.parse_qsl(url.query)))
+            body = (root if isinstance(root, str) else json.dumps(root)).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -140,3 +142,50 @@ def test_still_running_and_done():
             done = run(*base, "www/www-eu-west", "--wait", "-o", "json")
             assert done.code == 0 and [i["endpoint"] for i in json.loads(done.out)["items"]] == ["www-eu-west"]
             assert servers[1].requests > asked, "probed now, not in a minute"
+
+
+def chain(count):
+    """An audit chain: its entries, and its head."""
+    entries, prev = [], ""
+    for seq in range(1, count + 1):
+        text = f'{{"v":1,"seq":{seq},"prev":"{prev}","time":{seq},"who":"uli","verb":"v"}}'
+        prev = hashlib.sha256(text.encode()).hexdigest()
+        entries.append(f'{text[:-1]},"hash":"{prev}"}}')
+    return entries, f'{{"v":1,"seq":{count},"hash":"{prev}","first":1}}'
+
+
+def test_an_audit_chain_is_exported_page_by_page(tmp_path):
+    entries, head = chain(25)
+    path, asked = str(tmp_path / "api.sock"), []
+
+    def answer(_, query):
+        after = int(query["after"])
+        asked.append(after)
+        page = entries[after:after + 10]
+        return "".join(line + "\n" for line in [*page, *([head] if after + 10 >= len(entries) else [])])
+
+    with scripted(path, answer):
+        ran = run("--socket", path, "audit", "export")
+    assert ran.code == 0 and asked == [0, 10, 20]
+    assert ran.out.splitlines() == [*entries, head]
+    ran = run("audit", "verify", "-f", "-", "-o", "json", stdin=ran.out)
+    item = json.loads(ran.out)["item"]
+    assert ran.code == 0 and item["last"] == 25 and item["hash"] in head
+
+
+@pytest.mark.parametrize("pages, code, say", [
+    ([""], 4, "no entries yet"),
+    (["E0E1", ""], 1, "no end behind entry 2"),  # no head, ever
+    (["E0E1", "E0E1"], 1, "no end behind entry 2"),  # the same again
+    (["E0", "junk\n"], 0, ""),  # what it is, verify says
+])
+def test_an_odd_chain_ends_its_export(tmp_path, pages, code, say):
+    entries, _ = chain(2)
+    path, left = str(tmp_path / "api.sock"), list(pages)
+
+    def answer(*_):
+        return left.pop(0).replace("E0", entries[0] + "\n").replace("E1", entries[1] + "\n") if left else ""
+
+    with scripted(path, answer):
+        ran = run("--socket", path, "audit", "export")
+    assert ran.code == code and say in ran.err, (ran.code, ran.err)

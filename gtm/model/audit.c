@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The texts of the audit chain, and checking them. See audit.h and audit_text.h; pure.
+ * See audit.h.
  *
  * A hash covers the entry's text as it was written, not its meaning: so any change of any byte is
  * seen, also in fields that this version does not know.
  */
-#include "gtm/coord/audit_text.h"
+#include "gtm/model/audit.h"
 
+#include "gtm/base/buf.h"
 #include "gtm/base/mem.h"
 #include "gtm/base/utf8.h"
 
@@ -18,9 +19,9 @@
 #define HASH_TAIL "\"}"
 #define HASH_ALL  (sizeof(HASH_HEAD) - 1 + GTM_SHA256_HEX_BYTES - 1 + sizeof(HASH_TAIL) - 1)
 
-void coord__audit_key(int64_t seq, char out[COORD__AUDIT_KEY])
+void gtm_audit_key(int64_t seq, char out[GTM_AUDIT_KEY_BYTES])
 {
-    snprintf(out, COORD__AUDIT_KEY, GTM_AUDIT_PREFIX "%012" PRId64, seq);
+    snprintf(out, GTM_AUDIT_KEY_BYTES, GTM_AUDIT_PREFIX "%012" PRId64, seq);
 }
 
 /* Adds a text; of a long one the beginning and, as "<key>_sha256", the hash of the whole. */
@@ -48,7 +49,7 @@ static void add_text(struct gtm_json *json, const char *key, const char *s)
     gtm_free(part);
 }
 
-struct gtm_json *coord__audit_json(const struct gtm_audit_entry *entry)
+struct gtm_json *gtm_audit_entry_json(const struct gtm_audit_entry *entry)
 {
     struct gtm_json *json = gtm_json_object();
     gtm_json_add_i64(json, "time", entry->time_ms);
@@ -63,7 +64,7 @@ struct gtm_json *coord__audit_json(const struct gtm_audit_entry *entry)
     return json;
 }
 
-char *coord__audit_entry_text(const struct gtm_json *entry, struct coord__audit_head *head)
+char *gtm_audit_entry_print(const struct gtm_json *entry, struct gtm_audit_head *head)
 {
     char *rest = gtm_json_print(entry, false);
     if (!rest)
@@ -84,7 +85,7 @@ char *coord__audit_entry_text(const struct gtm_json *entry, struct coord__audit_
     return gtm_buf_take(&buf);
 }
 
-char *coord__audit_head_text(const struct coord__audit_head *head)
+char *gtm_audit_head_print(const struct gtm_audit_head *head)
 {
     return gtm_asprintf("{\"v\":1,\"seq\":%" PRId64 ",\"hash\":\"%s\",\"first\":%" PRId64 "}",
                         head->seq, head->hash, head->first);
@@ -115,16 +116,16 @@ static int parse(const char *key, const char *text, size_t len, struct gtm_json 
     return gtm_error_set(err, GTM_ECORRUPT, "%.64s: has no \"v\"", key);
 }
 
-int coord__audit_head_parse(const char *text, size_t len, struct coord__audit_head *ret_head,
-                            struct gtm_error *err)
+int gtm_audit_head_parse(const char *text, size_t len, struct gtm_audit_head *ret_head,
+                         struct gtm_error *err)
 {
     struct gtm_json *json;
     int rc = parse(GTM_AUDIT_HEAD, text, len, &json, err);
     if (rc != GTM_OK)
         return rc;
     const char *hash = gtm_json_str(json, "hash", "");
-    *ret_head = (struct coord__audit_head){.seq = gtm_json_i64(json, "seq", 0),
-                                           .first = gtm_json_i64(json, "first", 0)};
+    *ret_head = (struct gtm_audit_head){.seq = gtm_json_i64(json, "seq", 0),
+                                        .first = gtm_json_i64(json, "first", 0)};
     if (ret_head->first < 1 || ret_head->seq < ret_head->first || ret_head->seq == INT64_MAX ||
         !is_hash(hash))
         rc = gtm_error_set(err, GTM_ECORRUPT, "%s: not a head of the audit chain", GTM_AUDIT_HEAD);
@@ -156,13 +157,14 @@ int gtm_audit_verify(struct gtm_audit_check *check, const char *key, const char 
                      struct gtm_error *err)
 {
     struct gtm_json *json;
-    char hash[GTM_SHA256_HEX_BYTES], want[COORD__AUDIT_KEY];
-    int rc = parse(key, text, len, &json, err);
+    char hash[GTM_SHA256_HEX_BYTES], want[GTM_AUDIT_KEY_BYTES];
+    int rc = parse(key ? key : "an entry", text, len, &json, err);
     if (rc != GTM_OK)
         return rc;
     int64_t seq = gtm_json_i64(json, "seq", 0);
     const char *prev = gtm_json_str(json, "prev", "?");
-    coord__audit_key(seq, want);
+    gtm_audit_key(seq, want);
+    key = key ? key : want;
     rc = check_hash(key, text, len, hash, err);
     if (rc == GTM_OK && (seq < 1 || seq == INT64_MAX || strcmp(key, want) != 0))
         rc = gtm_error_set(err, GTM_ECORRUPT, "%.64s: holds entry %lld", key, (long long)seq);
@@ -185,12 +187,12 @@ int gtm_audit_verify(struct gtm_audit_check *check, const char *key, const char 
 int gtm_audit_verify_head(const struct gtm_audit_check *check, const char *text, size_t len,
                           struct gtm_error *err)
 {
-    struct coord__audit_head head;
+    struct gtm_audit_head head;
     if (!text && check->first)
         return gtm_error_set(err, GTM_ECORRUPT, GTM_AUDIT_HEAD " is gone, but there are entries");
     if (!text)
         return GTM_OK;
-    int rc = coord__audit_head_parse(text, len, &head, err);
+    int rc = gtm_audit_head_parse(text, len, &head, err);
     if (rc != GTM_OK)
         return rc;
     if (!check->first || check->first > head.first)
@@ -202,5 +204,49 @@ int gtm_audit_verify_head(const struct gtm_audit_check *check, const char *text,
     if (check->next != head.seq + 1 || strcmp(check->prev, head.hash) != 0)
         return gtm_error_set(err, GTM_ECORRUPT, "the newest entry is not the head's (%lld)",
                              (long long)head.seq);
+    return GTM_OK;
+}
+
+/* --- an exported chain --- */
+
+/* Only entries follow another one. */
+static bool is_head(const char *text, size_t len)
+{
+    struct gtm_json *json = gtm_json_parse(text, len, NULL);
+    bool head = json && !gtm_json_get(json, "prev") && gtm_json_get(json, "first");
+    gtm_json_free(json);
+    return head;
+}
+
+int gtm_audit_export_line(struct gtm_audit_export *export, const char *text, size_t len,
+                          struct gtm_error *err)
+{
+    int rc = GTM_OK;
+    export->line++;
+    if (export->ended)
+        rc = gtm_error_set(err, GTM_ECORRUPT, "something stands behind the end of the chain");
+    else if (len > GTM_AUDIT_LINE_MAX)
+        rc = gtm_error_set(err, GTM_ECORRUPT, "longer than an entry can be (%u KiB)",
+                           GTM_AUDIT_LINE_MAX >> 10);
+    else if (is_head(text, len)) {
+        rc = gtm_audit_verify_head(&export->check, text, len, err);
+        export->ended = rc == GTM_OK;
+    } else {
+        rc = gtm_audit_verify(&export->check, NULL, text, len, err);
+    }
+    if (rc != GTM_OK)
+        err->line = (unsigned)export->line;
+    return rc;
+}
+
+int gtm_audit_export_end(const struct gtm_audit_export *export, struct gtm_error *err)
+{
+    if (export->line == 0)
+        return gtm_error_set(err, GTM_ECORRUPT, "empty: this is no exported audit chain");
+    if (!export->ended)
+        return gtm_error_set(
+            err, GTM_ECORRUPT,
+            "cut off behind entry %lld: its last line, the chain's head, is missing",
+            (long long)(export->check.next ? export->check.next - 1 : 0));
     return GTM_OK;
 }
