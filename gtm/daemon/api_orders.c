@@ -7,6 +7,7 @@
 #include "gtm/base/mem.h"
 #include "gtm/daemon/api_objects.h"
 #include "gtm/daemon/daemon.h"
+#include "gtm/daemon/orders.h"
 #include "gtm/daemon/timetext.h"
 
 #include <stdio.h>
@@ -44,7 +45,9 @@ static bool read_until(struct gtm_api_order *o, const struct gtm_json *body)
     }
     if (o->order.put.until_ms > o->order.put.since_ms)
         return true;
-    gtm_api_problem(o->req, 400, "badrequest", "until lies in the past");
+    char now[GTM_TIME_TEXT_BYTES];
+    gtm_api_problem(o->req, 400, "badrequest", "until lies in the past: for this node it is %s",
+                    gtm_time_format(o->order.put.since_ms, now));
     return false;
 }
 
@@ -96,7 +99,7 @@ struct gtm_api_order *gtm_api_order_new(struct gtm_api_req *req, const char *all
         o->req = req;
         o->dry_run = dry_run;
         o->order.role = gtm_api_role_word(gtm_api_role(req));
-        o->order.put.since_ms = gtm_wall_ms(gtm_api_daemon(req)->clock);
+        o->order.put.since_ms = gtm_orders_now_ms(gtm_api_daemon(req));
         gtm_api_owner(req, o->order.put.owner);
         if (read_reason(o, *ret_body) && read_until(o, *ret_body) && read_rules(o, *ret_body))
             return o;

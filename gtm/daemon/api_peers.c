@@ -24,6 +24,7 @@ void gtm_api_get_peer(struct gtm_api_req *req)
                      d->cluster ? gtm_cluster_view(d->cluster) : (int64_t)gtmd_revision(d));
     gtm_json_add_i64(item, "intent", d->cluster ? gtm_cluster_intent(d->cluster) : 0);
     gtm_json_add_bool(item, "serving", d->dns && d->phase == GTMD_SERVING);
+    gtm_json_add_i64(item, "now", gtm_wall_ms(d->clock));
     gtm_peers_each(d->peers, add_seen, gtm_json_add_array(item, "sees"));
     gtm_api_item(req, 200, "Peer", item);
 }
@@ -55,6 +56,10 @@ static void add_peer(void *arg, const struct gtm_peer *peer)
     gtm_json_add_i64(one, "view", peer->view);
     gtm_json_add_i64(one, "intent", peer->intent);
     gtm_json_add_bool(one, "serving", peer->serving);
+    if (peer->has_clock)
+        gtm_json_add_num(one, "clock_ahead_seconds", (double)peer->ahead_ms / 1000.0);
+    else
+        gtm_json_add_null(one, "clock_ahead_seconds");
     gtm_json_add(one, "seen_by", gtm_peers_seen_by(d->peers, peer->name));
 }
 

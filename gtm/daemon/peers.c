@@ -18,8 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TICK_MS    100u
-#define ANSWER_MAX 65536u
+#define TICK_MS       100u
+#define ANSWER_MAX    65536u
+#define YEAR_10000_MS INT64_C(253402300800000)
 
 struct peer {
     struct gtm_peer pub;
@@ -182,6 +183,11 @@ static void answered(struct peer *peer, const struct gtm_http_result *result)
     pub->intent = gtm_json_i64(item, "intent", 0);
     pub->serving = gtm_json_bool(item, "serving", false);
     pub->sees = gtm_json_get(item, "sees");
+    int64_t now_ms = gtm_json_i64(item, "now", 0);
+    pub->has_clock = now_ms > 0 && now_ms < YEAR_10000_MS;
+    if (pub->has_clock) /* it said so half way back */
+        pub->ahead_ms =
+            now_ms - gtm_wall_ms(peer->peers->opts.clock) + (int64_t)(result->latency_us / 2000);
 }
 
 static void on_done(void *arg, const struct gtm_http_result *result)
@@ -338,6 +344,27 @@ const struct gtm_peer *gtm_peers_get(const struct gtm_peers *peers, const char *
     return peer ? &peer->pub : NULL;
 }
 
+static int by_size(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+int64_t gtm_peers_clock_off_ms(const struct gtm_peers *peers)
+{
+    int64_t ahead[GTM_PEERS_MAX];
+    size_t n = 0;
+    for (size_t i = 0; peers && i < peers->count; i++)
+        if (peers->list[i]->pub.up && peers->list[i]->pub.has_clock)
+            ahead[n++] = peers->list[i]->pub.ahead_ms;
+    if (n == 0)
+        return 0;
+    qsort(ahead, n, sizeof(*ahead), by_size);
+    int64_t low = ahead[(n - 1) / 2], high = ahead[n / 2];
+    int64_t off = llabs(low) < llabs(high) ? low : high;
+    return llabs(off) < GTM_CLOCK_OFF_MS ? 0 : off;
+}
+
 static bool sees(const struct gtm_peer *peer, const char *name)
 {
     for (const struct gtm_json *one = gtm_json_first(peer->sees); one; one = gtm_json_next(one)) {
@@ -395,6 +422,12 @@ void gtm_peers_metrics(const struct gtm_peers *peers, struct gtm_metrics *m)
                        "Whether the other node answered this one the last time it was asked.");
     for (size_t i = 0; i < peers->count; i++)
         gtm_metrics_sample(m, peers->list[i]->pub.up, "peer", peers->list[i]->pub.name, NULL);
+    gtm_metrics_family(m, "gtm_peer_clock_ahead_seconds", "gauge",
+                       "By how much the other node's time of day is ahead of this one's.");
+    for (size_t i = 0; i < peers->count; i++)
+        if (peers->list[i]->pub.has_clock)
+            gtm_metrics_sample(m, (double)peers->list[i]->pub.ahead_ms / 1000, "peer",
+                               peers->list[i]->pub.name, NULL);
     gtm_metrics_family(m, "gtm_peer_latency_seconds", "gauge",
                        "How long the other node took for its last answer.");
     for (size_t i = 0; i < peers->count; i++)

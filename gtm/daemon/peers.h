@@ -51,6 +51,8 @@ struct gtm_peer {
     char mode[16];               /* the last answer: policies/role.h's word, or "standalone" */
     int64_t view, intent;        /* … the revisions that it serves */
     bool serving;                /* … whether it answers DNS */
+    bool has_clock;              /* … it said its time of day: */
+    int64_t ahead_ms;            /* … by how much that is ahead of this node's */
     const struct gtm_json *sees; /* … names of the nodes that it sees up; borrowed, NULL = none */
 };
 
@@ -71,7 +73,13 @@ struct gtm_json *gtm_peers_seen_by(const struct gtm_peers *peers, const char *na
  * Nobody has a word on himself. */
 struct gtm_json *gtm_peers_unseen_by(const struct gtm_peers *peers, const char *name);
 struct gtm_json *gtm_peers_unheard(const struct gtm_peers *peers, const char *name);
-/* gtm_peer_up, gtm_peer_latency_seconds. */
+/* By how much the time of day of most others is ahead of this node's (< 0: behind): the median of
+ * those that are up, of two the one nearer to ours; 0 when it is less than GTM_CLOCK_OFF_MS, or
+ * nobody says. Nothing that decides who leads or what is down looks at the time of day; ends of
+ * orders do. */
+#define GTM_CLOCK_OFF_MS 5000
+int64_t gtm_peers_clock_off_ms(const struct gtm_peers *peers);
+/* gtm_peer_up, gtm_peer_latency_seconds, gtm_peer_clock_ahead_seconds. */
 void gtm_peers_metrics(const struct gtm_peers *peers, struct gtm_metrics *m);
 
 #endif

@@ -143,6 +143,22 @@ static void check_intent(struct gtm_problem_list *list, const struct gtm_cluster
                          status.problem);
 }
 
+static void check_clock(struct gtm_problem_list *list, const struct gtmd *d)
+{
+    long long off_ms = gtm_peers_clock_off_ms(d->peers);
+    if (off_ms)
+        gtm_problem__add(list,
+                         &(struct gtm_problem){GTM_PROBLEM_WARNING, "ClockOff", d->node->name,
+                                               "set the clock, and let chrony or "
+                                               "systemd-timesyncd keep it",
+                                               0},
+                         "this node's clock is %lld s %s that of most others: ends of orders, "
+                         "certificates and the times it shows are; health and elections do not "
+                         "depend on it",
+                         (off_ms < 0 ? -off_ms : off_ms) / 1000,
+                         off_ms < 0 ? "ahead of" : "behind");
+}
+
 void gtm_problem__cluster(struct gtm_problem_list *list, const struct gtmd *d)
 {
     const struct gtm_cluster *c = d->cluster;
@@ -155,6 +171,7 @@ void gtm_problem__cluster(struct gtm_problem_list *list, const struct gtmd *d)
     check_vantages(list, c);
     check_verdicts(list, c);
     check_intent(list, c);
+    check_clock(list, d);
     if (rival)
         gtm_problem__add(list,
                          &(struct gtm_problem){GTM_PROBLEM_CRITICAL, "NodeNameTaken", d->node->name,

@@ -246,6 +246,35 @@ static void an_answer_is_kept(void **state)
     gtm_buf_fini(&m.out);
 }
 
+/* What b says of its time of day, against this node's. */
+static int64_t off_when_b_is(struct world *w, int64_t ahead_ms)
+{
+    char answer[128];
+    snprintf(answer, sizeof(answer), "{\"item\":{\"node\":\"b\",\"sees\":[],\"now\":%lld}}",
+             (long long)(ahead_ms ? gtm_wall_ms(gtm_clock_system()) + ahead_ms : -5));
+    w->answer = answer;
+    unsigned asked = w->asked;
+    while (w->asked < asked + 3) /* the first may have been under way */
+        run_until(w, b_up, "b answers");
+    return gtm_peers_clock_off_ms(w->peers);
+}
+
+static void clocks_are_compared(void **state)
+{
+    struct world *w = *state;
+    put_node(w, "b", "us-east", w->api);
+    run_until(w, b_up, "b answers");
+    assert_int_equal(gtm_peers_clock_off_ms(w->peers), 0); /* it does not say */
+    int64_t off_ms = off_when_b_is(w, 3600000);
+    assert_in_range(off_ms, 3600000 - 30000, 3600000 + 30000);
+    off_ms = off_when_b_is(w, -3600000);
+    assert_in_range(-off_ms, 3600000 - 30000, 3600000 + 30000);
+    assert_int_equal(off_when_b_is(w, 1000), 0);             /* near enough */
+    assert_int_equal(off_when_b_is(w, 0), 0);                /* nonsense */
+    assert_int_equal(off_when_b_is(w, INT64_C(1) << 61), 0); /* and more of it */
+    assert_int_equal(gtm_peers_clock_off_ms(NULL), 0);
+}
+
 static bool c_failed(const struct world *w)
 {
     const struct gtm_peer *c = gtm_peers_get(w->peers, "c");
@@ -364,6 +393,7 @@ int main(void)
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_answer_is_kept, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(clocks_are_compared, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_does_not_see_whom, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_node_answers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_certificate_is_replaced, set_up, tear_down),
