@@ -99,7 +99,7 @@ struct gtm_api_order *gtm_api_order_new(struct gtm_api_req *req, const char *all
         o->req = req;
         o->dry_run = dry_run;
         o->order.role = gtm_api_role_word(gtm_api_role(req));
-        o->order.put.since_ms = gtm_orders_now_ms(gtm_api_daemon(req));
+        o->order.put.since_ms = gtm_wall_ms(&gtm_api_daemon(req)->common);
         gtm_api_owner(req, o->order.put.owner);
         if (read_reason(o, *ret_body) && read_until(o, *ret_body) && read_rules(o, *ret_body))
             return o;

@@ -57,7 +57,8 @@ static void add_peer(void *arg, const struct gtm_peer *peer)
     gtm_json_add_i64(one, "intent", peer->intent);
     gtm_json_add_bool(one, "serving", peer->serving);
     if (peer->has_clock)
-        gtm_json_add_num(one, "clock_ahead_seconds", (double)peer->ahead_ms / 1000.0);
+        gtm_json_add_num(one, "clock_ahead_seconds",
+                         (double)gtm_peer_ahead_ms(peer, d->clock) / 1000.0);
     else
         gtm_json_add_null(one, "clock_ahead_seconds");
     gtm_json_add(one, "seen_by", gtm_peers_seen_by(d->peers, peer->name));

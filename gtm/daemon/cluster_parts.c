@@ -126,7 +126,7 @@ static struct gtm_conductor *make_conductor(struct gtm_cluster *c)
 {
     return gtm_conductor_new(
         &(struct gtm_conductor_opts){.loop = c->d->loop,
-                                     .clock = c->d->clock,
+                                     .clock = &c->d->common,
                                      .store = c->d->store,
                                      .events = c->d->events,
                                      .table = c->table,

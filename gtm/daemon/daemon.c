@@ -512,10 +512,23 @@ static int start(struct gtmd *d, const char *node_path, bool replace)
     return rc;
 }
 
+static uint64_t common_mono_ns(void *ctx)
+{
+    const struct gtmd *d = ctx;
+    return gtm_mono_ns(d->clock);
+}
+
+static int64_t common_wall_ms(void *ctx)
+{
+    const struct gtmd *d = ctx;
+    return gtm_wall_ms(d->clock) + gtm_peers_clock_off_ms(d->peers);
+}
+
 int gtmd_run(const char *node_path, bool replace)
 {
     prepare_process();
     struct gtmd d = {.clock = gtm_clock_system()};
+    d.common = (struct gtm_clock){common_mono_ns, common_wall_ms, &d};
     d.started_ms = d.intent_loaded_ms = gtm_wall_ms(d.clock);
     d.started_mono_ms = gtm_mono_ms(d.clock);
     d.exit_code = start(&d, node_path, replace);

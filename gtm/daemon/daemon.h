@@ -52,6 +52,9 @@ enum gtmd_phase {
 
 struct gtmd {
     const struct gtm_clock *clock;
+    /* Its time of day is that of most nodes when this one's is off (gtm_peers_clock_off_ms): by
+     * this one orders begin and end, and what the leader hands to the next one is timed. */
+    struct gtm_clock common;
     struct gtm_loop *loop;
     struct gtm_node *node;
     char *node_path;

@@ -106,14 +106,9 @@ static int64_t moved_ms(const struct gtmd *d, const char *region)
     return at;
 }
 
-int64_t gtm_orders_now_ms(const struct gtmd *d)
-{
-    return gtm_wall_ms(d->clock) + gtm_peers_clock_off_ms(d->peers);
-}
-
 static void find_last(const struct gtmd *d, struct policy_order *order)
 {
-    int64_t last = 0, now = gtm_orders_now_ms(d);
+    int64_t last = 0, now = gtm_wall_ms(&d->common);
     order->last_region = POLICY_NO_REGION;
     for (size_t r = 0; order->moves_region && r < d->intent->regions_count; r++) {
         int64_t at = (int)r == order->region ? 0 : moved_ms(d, d->intent->regions[r].name);
@@ -324,7 +319,7 @@ static struct gtm_store_change stamp(const char *key, char text[STAMP_BYTES], in
 int gtm_orders_commit(struct gtmd *d, const struct gtm_order *order,
                       const struct gtm_order_plan *plan, gtm_state_done_fn done, void *arg)
 {
-    int64_t now = gtm_orders_now_ms(d);
+    int64_t now = gtm_wall_ms(&d->common);
     struct gtm_store_change more[3];
     struct gtm_leader *leader = d->cluster ? gtm_cluster_leader(d->cluster) : NULL;
     char text[STAMP_BYTES], key[COOL_KEY_BYTES], broken[GTM_ORDER_RULES_BYTES];

@@ -57,10 +57,6 @@ int gtm_orders_commit(struct gtmd *d, const struct gtm_order *order,
  * finds more than at its beginning holds. */
 unsigned gtm_orders_unwell(const struct gtm_facts *facts, size_t region);
 
-/* The time of day by which orders begin and end: this node's, or most others' when its clock is off
- * (gtm_peers_clock_off_ms). Unix time. */
-int64_t gtm_orders_now_ms(const struct gtmd *d);
-
 /* Every second, on the node that decides: the next steps of shifts that are due (a step that the
  * rules forbid, or an endpoint elsewhere that went down, holds the shift), and, in a cluster, the
  * end of orders whose time is over. */

@@ -186,8 +186,7 @@ static void answered(struct peer *peer, const struct gtm_http_result *result)
     int64_t now_ms = gtm_json_i64(item, "now", 0);
     pub->has_clock = now_ms > 0 && now_ms < YEAR_10000_MS;
     if (pub->has_clock) /* it said so half way back */
-        pub->ahead_ms =
-            now_ms - gtm_wall_ms(peer->peers->opts.clock) + (int64_t)(result->latency_us / 2000);
+        pub->clock_ms = now_ms + (int64_t)(result->latency_us / 2000) - pub->answered_ms;
 }
 
 static void on_done(void *arg, const struct gtm_http_result *result)
@@ -344,6 +343,11 @@ const struct gtm_peer *gtm_peers_get(const struct gtm_peers *peers, const char *
     return peer ? &peer->pub : NULL;
 }
 
+int64_t gtm_peer_ahead_ms(const struct gtm_peer *peer, const struct gtm_clock *clock)
+{
+    return peer->clock_ms + (int64_t)gtm_mono_ms(clock) - gtm_wall_ms(clock);
+}
+
 static int by_size(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
@@ -356,7 +360,7 @@ int64_t gtm_peers_clock_off_ms(const struct gtm_peers *peers)
     size_t n = 0;
     for (size_t i = 0; peers && i < peers->count; i++)
         if (peers->list[i]->pub.up && peers->list[i]->pub.has_clock)
-            ahead[n++] = peers->list[i]->pub.ahead_ms;
+            ahead[n++] = gtm_peer_ahead_ms(&peers->list[i]->pub, peers->opts.clock);
     if (n == 0)
         return 0;
     qsort(ahead, n, sizeof(*ahead), by_size);
@@ -426,8 +430,9 @@ void gtm_peers_metrics(const struct gtm_peers *peers, struct gtm_metrics *m)
                        "By how much the other node's time of day is ahead of this one's.");
     for (size_t i = 0; i < peers->count; i++)
         if (peers->list[i]->pub.has_clock)
-            gtm_metrics_sample(m, (double)peers->list[i]->pub.ahead_ms / 1000, "peer",
-                               peers->list[i]->pub.name, NULL);
+            gtm_metrics_sample(
+                m, (double)gtm_peer_ahead_ms(&peers->list[i]->pub, peers->opts.clock) / 1000,
+                "peer", peers->list[i]->pub.name, NULL);
     gtm_metrics_family(m, "gtm_peer_latency_seconds", "gauge",
                        "How long the other node took for its last answer.");
     for (size_t i = 0; i < peers->count; i++)

@@ -52,7 +52,7 @@ struct gtm_peer {
     int64_t view, intent;        /* … the revisions that it serves */
     bool serving;                /* … whether it answers DNS */
     bool has_clock;              /* … it said its time of day: */
-    int64_t ahead_ms;            /* … by how much that is ahead of this node's */
+    int64_t clock_ms;            /* … less this node's monotonic time, then */
     const struct gtm_json *sees; /* … names of the nodes that it sees up; borrowed, NULL = none */
 };
 
@@ -79,6 +79,8 @@ struct gtm_json *gtm_peers_unheard(const struct gtm_peers *peers, const char *na
  * orders do. */
 #define GTM_CLOCK_OFF_MS 5000
 int64_t gtm_peers_clock_off_ms(const struct gtm_peers *peers);
+/* By how much the time of day of one that has_clock is ahead of this node's, as it is now. */
+int64_t gtm_peer_ahead_ms(const struct gtm_peer *peer, const struct gtm_clock *clock);
 /* gtm_peer_up, gtm_peer_latency_seconds, gtm_peer_clock_ahead_seconds. */
 void gtm_peers_metrics(const struct gtm_peers *peers, struct gtm_metrics *m);
 

@@ -81,7 +81,7 @@ static void step(struct gtmd *d, const char *key, const struct gtm_override *now
     snprintf(next.key, sizeof(next.key), "%.*s", GTM_OVERRIDE_KEY_BYTES - 1, key);
     snprintf(next.verb, sizeof(next.verb), "traffic step");
     next.put.shift.done++;
-    next.put.shift.since_ms = gtm_orders_now_ms(d);
+    next.put.shift.since_ms = gtm_wall_ms(&d->common);
     int rc = gtm_orders_plan(d, &next, &plan, &err);
     if (rc == GTM_ENOMEM)
         return; /* again in a second */
@@ -120,7 +120,7 @@ void gtm_orders_tick(struct gtmd *d)
     const struct gtm_facts *facts = gtm_state_facts(d->state);
     char keys[ORDERS_A_TICK][GTM_OVERRIDE_KEY_BYTES];
     size_t it = 0, count = 0;
-    int64_t now = gtm_orders_now_ms(d);
+    int64_t now = gtm_wall_ms(&d->common);
     const char *key;
     void *value;
     if (!facts || !decides(d))

@@ -103,8 +103,11 @@ def test_a_clock_an_hour_off(world, who):
     leader = world.wait_leader()
     fence = leader.get("/leader").item["fence"]
     node = leader if who == "leader" else next(n for n in world.nodes if n is not leader)
+    pause = {"state": "paused", "reason": "x", "until": iso(time.time() + 1800)}
+    assert world.nodes[0].put("/automation", pause).status == 200
     for ahead_ms in (HOUR_MS, -HOUR_MS):
         clock_is_off(world, node, ahead_ms)
+        assert node.get("/automation").item["state"] == "paused", "an order with half an hour to go"
         assert {n.get("/leader").item["fence"] for n in world.nodes} == {fence}, "who led leads on"
     if who == "leader":
         node.kill()  # the next one has its verdicts, with times of its clock
@@ -112,6 +115,7 @@ def test_a_clock_an_hour_off(world, who):
         moved(world)
         node.spawn_only()
         wait_for(node.up, "it is up")
+    assert node.put("/automation", {"state": "auto"}).status == 200
     step(node, 0)
     wait_for(lambda: problem(node, "ClockOff") is None and node.mode() in ("follow", "lead"), "all is well")
     moved(world)

@@ -267,6 +267,10 @@ static void clocks_are_compared(void **state)
     assert_int_equal(gtm_peers_clock_off_ms(w->peers), 0); /* it does not say */
     int64_t off_ms = off_when_b_is(w, 3600000);
     assert_in_range(off_ms, 3600000 - 30000, 3600000 + 30000);
+    gtm_clock_set_test_offset_ms(7200000); /* this node's steps: known at once */
+    off_ms = gtm_peers_clock_off_ms(w->peers);
+    gtm_clock_set_test_offset_ms(0);
+    assert_in_range(-off_ms, 3600000 - 30000, 3600000 + 30000);
     off_ms = off_when_b_is(w, -3600000);
     assert_in_range(-off_ms, 3600000 - 30000, 3600000 + 30000);
     assert_int_equal(off_when_b_is(w, 1000), 0);             /* near enough */
