@@ -120,7 +120,12 @@ static void switch_endpoint(struct etcdc_watch *w, const char *why)
 
 void etcdc__watch_settle(struct etcdc_watch *w)
 {
-    if (w->closed || !etcdc__life_turn(&w->life, etcdc__watch_now_ns(w)))
+    uint64_t now = etcdc__watch_now_ns(w);
+    uint64_t beat_ns = etcdc__life_beat_ms(&w->life) * 1000000u;
+    if (w->looked_ns && now > w->looked_ns && now - w->looked_ns > beat_ns + beat_ns / 4)
+        etcdc__life_stood_still(&w->life, now);
+    w->looked_ns = now;
+    if (w->closed || !etcdc__life_turn(&w->life, now))
         return;
     if (w->life.state == ETCDC__LIFE_FRESH) {
         w->failed_code = 0;
@@ -128,7 +133,7 @@ void etcdc__watch_settle(struct etcdc_watch *w)
         return;
     }
     tell_state(w, ETCDC_STALE, ETCDC_E_TIMEOUT, w->text);
-    if (!w->closed)
+    if (!w->closed && !etcdc__watch_backlog(w)) /* else it is we who are behind: no other helps */
         switch_endpoint(w, "nothing was heard on a watch");
 }
 
@@ -283,7 +288,8 @@ static void on_beat(void *arg)
     struct etcdc_watch *w = arg;
     uint64_t now = etcdc__watch_now_ns(w);
     w->busy++;
-    if (w->stream && stream_is_ejected(w, now)) { /* by other calls: it hangs or lost its quorum */
+    if (w->stream && !etcdc__watch_backlog(w) && stream_is_ejected(w, now)) {
+        /* By other calls: it hangs or lost its quorum. */
         etcdc__watch_count_end(w);
         etcdc__watch_end_stream(w);
         gtm_timer_start(w->retry, 0);
@@ -291,7 +297,10 @@ static void on_beat(void *arg)
     etcdc__watch_settle(w);
     if (!w->closed) {
         enum etcdc__life_act act = etcdc__life_act(&w->life, now);
-        if (act == ETCDC__LIFE_LIST)
+        /* What is missing comes already: all of it once more would only add to it. */
+        bool comes = etcdc__watch_backlog(w) || (w->heard && w->life.state == ETCDC__LIFE_FRESH);
+        w->heard = false;
+        if (act == ETCDC__LIFE_LIST && !comes)
             start_listing(w, true);
         else if (w->stream && now >= w->relist_at_ns)
             start_listing(w, false);

@@ -34,6 +34,7 @@ struct etcdc_watch {
     bool must_list; /* before the next stream */
     bool listing, catching_up, checking;
     uint64_t list_asked_ns, check_asked_ns, relist_at_ns, opened_ns;
+    uint64_t looked_ns; /* when it was last settled: a beat apart, unless the loop stood still */
     int64_t check_next; /* core.next when the check was asked */
     struct etcdc__queued *queue, **queue_end;
     size_t queue_bytes;
@@ -42,6 +43,7 @@ struct etcdc_watch {
     int failed_code; /* told by ETCDC_FAILED; 0 = none */
     char text[ETCDC__TEXT_BYTES];
 
+    bool heard;   /* anything on the stream since the last beat */
     bool renewed; /* the token, for want of which a stream ended */
     bool closed;
     unsigned busy;
@@ -67,6 +69,8 @@ void etcdc__watch_end_stream(struct etcdc_watch *w);
 void etcdc__watch_count_end(struct etcdc_watch *w); /* before that, when another is to follow */
 /* The stream is of no use any more: another begins where it was. */
 void etcdc__watch_break(struct etcdc_watch *w, int code, const char *text);
+/* Is there anything of the stream that has come and is not given yet? */
+bool etcdc__watch_backlog(const struct etcdc_watch *w);
 /* Takes what waits, as far as may be now. */
 void etcdc__watch_pump(struct etcdc_watch *w);
 

@@ -4,7 +4,9 @@
  */
 #include "gtm/etcdc/watch_life.h"
 
-#define PROVE_EVERY 3u /* times stale_ns: how long ticks alone are believed */
+#define PROVE_EVERY                                                              \
+    3u /* times stale_ns: how long ticks alone, or a pause of ours, are believed \
+        */
 
 void etcdc__life_init(struct etcdc__life *life, uint64_t stale_ms, uint64_t now_ns)
 {
@@ -53,11 +55,25 @@ static uint64_t since(uint64_t then_ns, uint64_t now_ns)
     return now_ns > then_ns ? now_ns - then_ns : 0;
 }
 
+void etcdc__life_stood_still(struct etcdc__life *life, uint64_t now_ns)
+{
+    life->spare_ns = now_ns + 2 * life->stale_ns / 3;
+}
+
+static bool spared(const struct etcdc__life *life, uint64_t silent_ns, uint64_t now_ns)
+{
+    return life->state == ETCDC__LIFE_FRESH && now_ns < life->spare_ns &&
+           silent_ns <= PROVE_EVERY * life->stale_ns;
+}
+
 bool etcdc__life_turn(struct etcdc__life *life, uint64_t now_ns)
 {
     enum etcdc__life_state state = life->state;
     uint64_t from = life->heard_ns ? life->heard_ns : life->opened_ns;
-    if (since(from, now_ns) > life->stale_ns)
+    uint64_t silent_ns = since(from, now_ns);
+    if (silent_ns > life->stale_ns && spared(life, silent_ns, now_ns))
+        return false;
+    if (silent_ns > life->stale_ns)
         life->state = ETCDC__LIFE_STALE;
     else if (life->heard_ns)
         life->state = ETCDC__LIFE_FRESH;

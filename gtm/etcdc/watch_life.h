@@ -27,6 +27,7 @@ struct etcdc__life {
     uint64_t proven_ns; /* the same, not counting ticks */
     int64_t want;       /* a check found this revision; not reached yet; 0 = none */
     uint64_t want_ns;   /* when that check was asked */
+    uint64_t spare_ns;  /* until then silence is not the store's; see _stood_still */
     enum etcdc__life_state state;
 };
 
@@ -41,6 +42,10 @@ void etcdc__life_moved(struct etcdc__life *life, int64_t next);
 /* The tick key has changed. Prolongs freshness, but does not begin it: what a member sends after a
  * pause may be ticks of long ago. */
 void etcdc__life_ticked(struct etcdc__life *life, uint64_t now_ns);
+/* This process did not look for a while: what was said meanwhile lies unread, so the silence is its
+ * own. Freshness does not end before the next beat has asked and the one after it can tell; after
+ * three times stale_ns it does, for so old a copy is no good, whoever stood still. */
+void etcdc__life_stood_still(struct etcdc__life *life, uint64_t now_ns);
 /* True when the state has changed. */
 bool etcdc__life_turn(struct etcdc__life *life, uint64_t now_ns);
 enum etcdc__life_act etcdc__life_act(const struct etcdc__life *life, uint64_t now_ns);

@@ -141,6 +141,11 @@ static bool start_job(struct etcdc_watch *w, struct etcdc__queued *object)
     return true;
 }
 
+bool etcdc__watch_backlog(const struct etcdc_watch *w)
+{
+    return w->queue || w->job;
+}
+
 void etcdc__watch_pump(struct etcdc_watch *w)
 {
     while (!w->closed && w->queue && !w->listing && !w->job) {
@@ -185,6 +190,7 @@ static bool on_data(void *arg, const char *data, size_t len)
     struct etcdc_watch *w = arg;
     const struct etcdc__call *stream = w->stream;
     w->busy++;
+    w->heard = true;
     int code = etcdc__splitter_feed(&w->splitter, data, len, on_object, w);
     if (code && !w->closed && w->stream)
         etcdc__watch_break(w, code, "");

@@ -92,6 +92,36 @@ static void ticks_prolong_but_do_not_begin(void **state)
     assert_int_equal(life.state, ETCDC__LIFE_STALE);
 }
 
+static void a_pause_of_our_own_is_not_the_silence_of_the_store(void **state)
+{
+    struct etcdc__life life;
+    etcdc__life_init(&life, STALE, T0);
+    etcdc__life_listed(&life, T0);
+    etcdc__life_turn(&life, T0);
+    etcdc__life_stood_still(&life, T0 + 4000 * MS);
+    assert_false(etcdc__life_turn(&life, T0 + 4000 * MS));
+    assert_int_equal(life.state, ETCDC__LIFE_FRESH);
+    assert_int_equal(etcdc__life_act(&life, T0 + 5000 * MS), ETCDC__LIFE_CHECK); /* the next beat */
+    assert_false(etcdc__life_turn(&life, T0 + 5000 * MS));
+    assert_true(etcdc__life_turn(&life, T0 + 6001 * MS)); /* nothing was answered */
+    assert_int_equal(life.state, ETCDC__LIFE_STALE);
+    /* What is stale is not made fresh by a pause. */
+    etcdc__life_stood_still(&life, T0 + 7000 * MS);
+    assert_false(etcdc__life_turn(&life, T0 + 7000 * MS));
+    assert_int_equal(life.state, ETCDC__LIFE_STALE);
+}
+
+static void a_long_pause_makes_stale_at_once(void **state)
+{
+    struct etcdc__life life;
+    etcdc__life_init(&life, STALE, T0);
+    etcdc__life_listed(&life, T0);
+    etcdc__life_turn(&life, T0);
+    etcdc__life_stood_still(&life, T0 + 9001 * MS);
+    assert_true(etcdc__life_turn(&life, T0 + 9001 * MS));
+    assert_int_equal(life.state, ETCDC__LIFE_STALE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -99,6 +129,8 @@ int main(void)
         cmocka_unit_test(a_check_counts_from_when_it_was_asked),
         cmocka_unit_test(who_is_behind_lists_unless_the_stream_catches_up),
         cmocka_unit_test(ticks_prolong_but_do_not_begin),
+        cmocka_unit_test(a_pause_of_our_own_is_not_the_silence_of_the_store),
+        cmocka_unit_test(a_long_pause_makes_stale_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
