@@ -123,15 +123,28 @@ static void check_pool(struct gtm_problem_list *c, const struct gtm_facts *facts
         "%zu of %zu endpoints are not well: %s", count, pool->endpoints_count, down);
 }
 
+/* Endpoints of each region, in one walk: all regions may be down at once. NULL: out of memory. */
+static size_t *region_sizes(const struct gtm_intent *intent)
+{
+    size_t *sizes = gtm_calloc(intent->regions_count + 1, sizeof(*sizes));
+    for (size_t p = 0; sizes && p < intent->pools_count; p++)
+        for (size_t e = 0; e < intent->pools[p].endpoints_count; e++)
+            sizes[intent->pools[p].endpoints[e].region]++;
+    return sizes;
+}
+
 static void check_regions(struct gtm_problem_list *c, const struct gtm_facts *facts)
 {
     const struct gtm_intent *intent = facts->intent;
+    size_t *sizes = NULL;
     for (size_t r = 0; r < intent->regions_count; r++) {
         if (facts->regions[r].health != GTM_HEALTH_DOWN)
             continue;
         char subject[GTM_NAME_MAX + 8];
         snprintf(subject, sizeof(subject), "region/%s", intent->regions[r].name);
-        size_t serving = 0, total = gtm_facts_region_endpoints(facts, r, &serving);
+        sizes = sizes ? sizes : region_sizes(intent);
+        size_t serving = 0,
+               total = sizes ? sizes[r] : gtm_facts_region_endpoints(facts, r, &serving);
         gtm_problem__add(
             c,
             &(struct gtm_problem){GTM_PROBLEM_CRITICAL, "RegionDown", subject,
@@ -139,6 +152,7 @@ static void check_regions(struct gtm_problem_list *c, const struct gtm_facts *fa
                                   facts->regions[r].since_ms},
             "all endpoints that are checked in the region are down (%zu in all)", total);
     }
+    gtm_free(sizes);
 }
 
 static void check_overrides(struct gtm_problem_list *c, const struct gtm_facts *facts)
