@@ -26,7 +26,9 @@ import dnsbench  # noqa: E402
 import flip  # noqa: E402
 import geography  # noqa: E402
 import handover  # noqa: E402
+import storm  # noqa: E402
 import streams  # noqa: E402
+import vantages  # noqa: E402
 import zones  # noqa: E402
 
 
@@ -88,6 +90,21 @@ def test_a_watcher_sees_the_first_new_answer_of_each_node():
     finally:
         for node in nodes:
             node.sock.close()
+
+
+def test_played_vantages_tell_each_change_once():
+    phase = vantages.Phase({"health": "down", "pools": ["a"], "spread_s": 2.0, "seed": 1}, 100)
+    counts = [phase.due("a", phase.began + t) for t in (-1, 0.5, 1.5, 2.0)]
+    assert counts == sorted(counts) and counts[0] == 0 < counts[1] < counts[2] < counts[3] == 100
+    assert phase.due("another", phase.began + 2.0) == 0
+
+
+def test_a_storm_is_over_when_every_endpoint_is():
+    down = {"e": {f"endpoint-{e:03}": {"4": {"h": "down"}} for e in range(storm.ENDPOINTS)}}
+    assert storm.wrong_pools({"a": down}, ["a", "b"], "down") == ["b"]
+    assert storm.wrong_pools({"a": down}, ["a"], "up") == ["a"]
+    down["e"]["endpoint-007"]["4"]["h"] = "up"
+    assert storm.wrong_pools({"a": down}, ["a"], "down") == ["a"]
 
 
 def test_groups_name_parts():
