@@ -45,35 +45,48 @@ static bool prepare_grpc(struct http_prober *p)
     return ok;
 }
 
+/* Taken apart once: of a text curl would do it for every probe, and then put it together again. */
+static bool parse_url(struct http_prober *p, const char *url)
+{
+    p->url = curl_url();
+    return url && p->url && curl_url_set(p->url, CURLUPART_URL, url, CURLU_PATH_AS_IS) == CURLUE_OK;
+}
+
+static bool prepare_url(struct http_prober *p)
+{
+    const struct health_spec *spec = p->spec;
+    const char *port = strrchr(spec->authority, ':');
+    const char *path = spec->kind == GTM_MONITOR_GRPC ? HEALTH_GRPC_PATH : spec->path;
+    char *url;
+    if (spec->tls && spec->tls_sni) {
+        url = gtm_asprintf("https://%s%s%s", spec->tls_name, port, path);
+        p->connect_to_text = gtm_asprintf("::%s", spec->authority);
+        p->connect_to = p->connect_to_text ? curl_slist_append(NULL, p->connect_to_text) : NULL;
+    } else {
+        url = gtm_asprintf("%s://%s%s", spec->tls ? "https" : "http", spec->authority, path);
+    }
+    bool ok = parse_url(p, url) && (p->connect_to || !spec->tls || !spec->tls_sni);
+    gtm_free(url);
+    return ok;
+}
+
 bool health__http_prepare(struct http_prober *p)
 {
     const struct health_spec *spec = p->spec;
-    bool grpc = spec->kind == GTM_MONITOR_GRPC;
-    const char *port = strrchr(spec->authority, ':');
-    const char *path = grpc ? HEALTH_GRPC_PATH : spec->path;
-    if (spec->tls && spec->tls_sni) {
-        p->url = gtm_asprintf("https://%s%s%s", spec->tls_name, port, path);
-        p->connect_to_text = gtm_asprintf("::%s", spec->authority);
-        p->connect_to = p->connect_to_text ? curl_slist_append(NULL, p->connect_to_text) : NULL;
-        if (!p->connect_to)
-            return false;
-    } else {
-        p->url = gtm_asprintf("%s://%s%s", spec->tls ? "https" : "http", spec->authority, path);
-    }
     if (spec->tls)
         p->apart = gtm_asprintf("target-%llu", atomic_fetch_add(&next_apart, 1));
-    if (!p->url || (spec->tls && !p->apart))
+    if (!prepare_url(p) || (spec->tls && !p->apart))
         return false;
     if (spec->host && !add_header(p, "Host", spec->host))
         return false;
-    return !grpc || prepare_grpc(p);
+    return spec->kind != GTM_MONITOR_GRPC || prepare_grpc(p);
 }
 
 void health__http_unprepare(struct http_prober *p)
 {
     curl_slist_free_all(p->headers);
     curl_slist_free_all(p->connect_to);
-    gtm_free(p->url);
+    curl_url_cleanup(p->url);
     gtm_free(p->connect_to_text);
     gtm_free(p->apart);
     gtm_free(p->request);
@@ -135,7 +148,7 @@ bool health__http_setup(struct http_transfer *t)
 {
     CURL *easy = t->easy;
     const struct http_prober *p = t->prober;
-    if (curl_easy_setopt(easy, CURLOPT_URL, p->url) != CURLE_OK ||
+    if (curl_easy_setopt(easy, CURLOPT_CURLU, p->url) != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, p->spec->tls ? "https" : "http") !=
             CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_PROXY, "") != CURLE_OK ||

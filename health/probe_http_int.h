@@ -45,7 +45,7 @@ struct http_prober {
     struct health_io *io;
     const struct health_spec *spec;
     struct health_shard *shard;
-    char *url;
+    CURLU *url;
     char *connect_to_text;         /* https with a name: where it is */
     char *apart;                   /* TLS: keeps this prober's connections to itself */
     struct curl_slist *connect_to; /* … as a list */
