@@ -115,7 +115,7 @@ def test_a_clock_an_hour_off(world, who):
         moved(world)
         node.spawn_only()
         wait_for(node.up, "it is up")
-    assert node.put("/automation", {"state": "auto"}).status == 200
     step(node, 0)
     wait_for(lambda: problem(node, "ClockOff") is None and node.mode() in ("follow", "lead"), "all is well")
+    assert node.put("/automation", {"state": "auto"}).status == 200
     moved(world)
