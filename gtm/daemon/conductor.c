@@ -118,6 +118,7 @@ static void drop_pipe(struct gtm_conductor *c)
 {
     gtm_state_free(c->pipe);
     c->pipe = NULL;
+    c->kept = false;
 }
 
 static int prepare(struct gtm_conductor *c)
@@ -195,11 +196,11 @@ void gtm_conductor_order(struct gtm_conductor *c, const char *key, const char *t
 
 /* --- modes --- */
 
-static void lead(struct gtm_conductor *c)
+static void lead(struct gtm_conductor *c, bool goes_on)
 {
     int64_t revision = 0;
     /* A leader that fell may have left half of its news there. */
-    bool moved = c->pipe && conductor__stored_view(c, &revision) != c->merging_rev;
+    bool moved = c->pipe && !goes_on && conductor__stored_view(c, &revision) != c->merging_rev;
     int rc = !c->pipe ? start_pipe(c) : moved ? conductor__load(c, false) : 0;
     if (!c->pipe)
         return;
@@ -234,20 +235,38 @@ static void merge(struct gtm_conductor *c)
     put_differing(c);
 }
 
+/* The store is in sight again. A pipeline costs much to build, and the loop stands still meanwhile:
+ * true when the leader goes on with the one it has, since nobody else has written. */
+static bool take_up(struct gtm_conductor *c, enum policy_role_mode mode)
+{
+    int64_t revision = 0;
+    if (mode == POLICY_ROLE_LEAD && conductor__stored_view(c, &revision) == c->info.rev) {
+        c->kept = false;
+        return true;
+    }
+    drop_pipe(c);
+    gtm_conductor_look(c); /* what it heard meanwhile may be for others to answer */
+    return false;
+}
+
 void gtm_conductor_mode(struct gtm_conductor *c, enum policy_role_mode mode)
 {
     enum policy_role_mode before = c->mode;
     c->mode = mode;
     if (!c->intent)
         return;
+    bool goes_on = c->kept && mode != POLICY_ROLE_ISOLATED && take_up(c, mode);
     bool decides = mode == POLICY_ROLE_LEAD || mode == POLICY_ROLE_MERGE;
     if (before == mode && (c->pipe || !decides))
         return;
     if (mode == POLICY_ROLE_LEAD)
-        lead(c);
+        lead(c, goes_on);
     else if (mode == POLICY_ROLE_MERGE)
         merge(c);
-    else if (c->pipe && (!c->merging || mode == POLICY_ROLE_ISOLATED || mode == POLICY_ROLE_HELD))
+    else if (c->pipe && before == POLICY_ROLE_LEAD && mode == POLICY_ROLE_ISOLATED && !c->merging)
+        c->kept = true;
+    else if (c->pipe && !c->kept &&
+             (!c->merging || mode == POLICY_ROLE_ISOLATED || mode == POLICY_ROLE_HELD))
         drop_pipe(c); /* else: until the new leader has written … */
     else if (c->merging && mode == POLICY_ROLE_FOLLOW && c->differing == 0) {
         drop_pipe(c); /* … or has nothing to write, since its verdicts say the same */
@@ -284,6 +303,8 @@ void gtm_conductor_look(struct gtm_conductor *c)
 void gtm_conductor_restored(struct gtm_conductor *c)
 {
     c->merging_rev = 0;
+    if (c->kept)
+        drop_pipe(c);
 }
 
 bool gtm_conductor_merging(const struct gtm_conductor *c)

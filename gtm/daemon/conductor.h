@@ -12,7 +12,8 @@
  * go straight into the followed state, with the number of the last view, until a leader writes a
  * new one (also when the mode is FOLLOW again already), or the mode is FOLLOW again and what it
  * made is what the verdicts in the store say anyway. Otherwise there is no pipeline. Starting one
- * costs what the verdicts in the store cost to read.
+ * costs what the verdicts in the store cost to read; so a leader that loses sight of the store
+ * keeps its own, idle, and goes on with it if it leads again and nobody else has written.
  *
  * Failure modes: a transaction that fails is tried again while this node still leads, with what is
  * true then; a conflict only after the copy has caught up.

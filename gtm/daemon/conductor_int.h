@@ -36,6 +36,7 @@ struct gtm_conductor {
     int64_t intent_rev;
     uint64_t generation; /* of pools and gone: indexes into older ones mean nothing */
     struct gtm_state *pipe;
+    bool kept; /* it is a leader's that lost sight of the store; it decides nothing meanwhile */
     struct conductor__pool *pools;
     size_t dirty;
     char **gone; /* pools whose verdicts must go */

@@ -185,6 +185,57 @@ static void a_leader_that_stood_still_says_that_it_is_back(void **state)
     assert_false(gtm_conductor_merging(w->nodes[2].conductor));
 }
 
+/* Back after a moment without the store: what it decided by is still true, unless another decided
+ * meanwhile, and what it heard meanwhile counts. */
+static void a_leader_that_lost_sight_goes_on(void **state)
+{
+    struct cluster *w = *state;
+    struct gtm_conductor *c = w->nodes[0].conductor;
+    cluster_lead(w, 0);
+    const struct gtm_state *pipe = gtm_conductor_pipeline(c);
+    int64_t view = cluster_view(w);
+    cluster_mode(w, 0, POLICY_ROLE_ISOLATED);
+    cluster_see(w, 0, A1, REFUSED);
+    cluster_see(w, 1, A1, REFUSED);
+    cluster_settle(w);
+    assert_int_equal(cluster_view(w), view); /* nothing is decided meanwhile */
+    cluster_mode(w, 0, POLICY_ROLE_LEAD);
+    cluster_settle(w);
+    assert_ptr_equal(gtm_conductor_pipeline(c), pipe);
+    everywhere(w, "a", "a1", GTM_HEALTH_DOWN);
+    assert_true(cluster_view(w) > view);
+}
+
+static void a_leader_that_lost_sight_begins_anew_after_another(void **state)
+{
+    struct cluster *w = *state;
+    struct gtm_conductor *c = w->nodes[0].conductor;
+    cluster_lead(w, 0);
+    cluster_mode(w, 0, POLICY_ROLE_ISOLATED);
+    assert_non_null(gtm_conductor_pipeline(c));
+    cluster_see(w, 1, A1, REFUSED);
+    cluster_see(w, 2, A1, REFUSED);
+    cluster_settle(w);
+    cluster_mode(w, 0, POLICY_ROLE_FOLLOW);
+    assert_null(gtm_conductor_pipeline(c));
+    assert_true(gtm_conductor_unanswered_ms(c) > 0); /* it was heard by the one that is gone */
+    cluster_lead(w, 0);
+    everywhere(w, "a", "a1", GTM_HEALTH_DOWN);
+    cluster_mode(w, 0, POLICY_ROLE_ISOLATED);
+    const struct gtm_state *pipe = gtm_conductor_pipeline(c);
+    char text[96];
+    snprintf(text, sizeof(text), "{\"v\":1,\"rev\":%lld,\"by\":\"n9\",\"fence\":1}",
+             (long long)cluster_view(w) + 7);
+    cluster_put(w, "view/rev", text);
+    cluster_settle(w);
+    uint64_t before = c->generation;
+    assert_non_null(pipe);
+    cluster_mode(w, 0, POLICY_ROLE_LEAD);
+    assert_true(c->generation > before); /* it has read the verdicts again */
+    cluster_settle(w);
+    everywhere(w, "a", "a1", GTM_HEALTH_DOWN);
+}
+
 int main(void)
 {
     gtm_log_set_sink(sink, NULL);
@@ -198,6 +249,9 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_successor_leaves_what_is_degraded_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(a_merge_ends_with_the_first_view_of_a_restored_store, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_leader_that_lost_sight_goes_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_leader_that_lost_sight_begins_anew_after_another, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_leader_that_stood_still_says_that_it_is_back, setup,
                                         teardown),
