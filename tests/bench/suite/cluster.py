@@ -6,8 +6,6 @@ killed    a web server stops (connections refused) → the first clean answer on
 region    a region is lost with the gtmd that leads and the etcd member that leads
 leader    the leading gtmd is killed → the next one has written a view
 rest      memory and processor time of a node, etcd's writes, when nothing happens
-storm     100 pools × 1,000 endpoints × 5 vantages all fall at once: what the leader's parts cost (no network); then the
-          same with a real etcd and two gtmd (storm.py)
 """
 import base64
 import http.client
@@ -21,8 +19,7 @@ import sys
 import time
 
 import common
-import storm
-from common import BENCH, BUILD, ROOT
+from common import BUILD, ROOT
 
 os.environ["GTM_BUILD"] = str(BUILD)
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
@@ -264,18 +261,6 @@ def at_rest(c, options, report):
                   ["memory of the largest node (no country database)", f"{max(rss):.1f} MiB"]])
 
 
-def storm_in_memory(report):
-    rows = []
-    for line in common.run_lines([BENCH / "quorum", 100, 1000, 5], 300).splitlines():
-        found = json.loads(line)
-        report.json(**{**found, "bench": "cluster", "event": "storm"})
-        if "phase" in found:
-            rows.append([found["phase"], *(f"{v:,}" if isinstance(v, (int, float)) else v for k, v in found.items()
-                                           if k not in ("phase", "bench"))])
-            head = [k for k in found if k not in ("phase", "bench")]
-    report.table("100 pools × 1,000 endpoints × 5 vantages at once, in the leader", ["", *head], rows)
-
-
 def run(options, report, scratch, net):  # pylint: disable=unused-argument
     harness, text = world(options)
     with harness.Cluster(nodes=2) as c:
@@ -289,5 +274,3 @@ def run(options, report, scratch, net):  # pylint: disable=unused-argument
         rows += lost_regions(c, options, report, text)
         report.table("From an event to the first clean answer on every node, seconds",
                      ["event", "times", "first node, median", "every node, median", "max"], rows, [LITERATURE])
-    storm_in_memory(report)
-    storm.run(harness, options, report, scratch)
