@@ -94,13 +94,25 @@ void gtm_store_unwatch(struct gtm_store *store, struct gtm_store_watch *watch)
         store->ops->unwatch(store, watch);
 }
 
-int gtm_store_fetch(struct gtm_store *store, const char *from, const char *to, size_t limit,
-                    gtm_store_fetch_fn *done, void *arg)
+static int fetch(struct gtm_store *store, const char *from, const char *to, size_t limit,
+                 bool keys_only, gtm_store_fetch_fn *done, void *arg)
 {
     if (!gtm_store_key_ok(from) || (to && !gtm_store_key_ok(to)) || limit < 1 ||
         limit > GTM_STORE_FETCH_MAX || !done)
         return GTM_EINVAL;
-    return store->ops->fetch(store, from, to, limit, done, arg);
+    return store->ops->fetch(store, from, to, limit, keys_only, done, arg);
+}
+
+int gtm_store_fetch(struct gtm_store *store, const char *from, const char *to, size_t limit,
+                    gtm_store_fetch_fn *done, void *arg)
+{
+    return fetch(store, from, to, limit, false, done, arg);
+}
+
+int gtm_store_fetch_keys(struct gtm_store *store, const char *from, const char *to, size_t limit,
+                         gtm_store_fetch_fn *done, void *arg)
+{
+    return fetch(store, from, to, limit, true, done, arg);
 }
 
 void gtm_store_status(const struct gtm_store *store, struct gtm_store_status *ret_status)

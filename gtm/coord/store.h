@@ -111,7 +111,7 @@ struct gtm_store_ops {
                                      gtm_store_watch_fn *cb, void *arg);
     void (*unwatch)(struct gtm_store *store, struct gtm_store_watch *watch);
     int (*fetch)(struct gtm_store *store, const char *from, const char *to, size_t limit,
-                 gtm_store_fetch_fn *done, void *arg);
+                 bool keys_only, gtm_store_fetch_fn *done, void *arg);
     void (*status)(const struct gtm_store *store, struct gtm_store_status *ret_status);
     void (*close)(struct gtm_store *store);
 };
@@ -155,6 +155,10 @@ void gtm_store_unwatch(struct gtm_store *store, struct gtm_store_watch *watch);
  * gtm_store_commit. */
 int gtm_store_fetch(struct gtm_store *store, const char *from, const char *to, size_t limit,
                     gtm_store_fetch_fn *done, void *arg) GTM_MUST_CHECK;
+
+/* The same, but values may be left out (empty): for many keys with large ones. */
+int gtm_store_fetch_keys(struct gtm_store *store, const char *from, const char *to, size_t limit,
+                         gtm_store_fetch_fn *done, void *arg) GTM_MUST_CHECK;
 
 void gtm_store_status(const struct gtm_store *store, struct gtm_store_status *ret_status);
 

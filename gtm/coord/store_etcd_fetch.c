@@ -12,6 +12,7 @@
 
 #define FIRST_PAGE 24  /* of the largest values: 6 MiB */
 #define PAGE_MAX   100 /* 25 MiB */
+#define KEYS_PAGE  1000
 
 struct etcd__fetch {
     struct etcd__fetch *next;
@@ -19,7 +20,7 @@ struct etcd__fetch {
     char *from; /* full, from_len octets */
     size_t from_len;
     char to[COORD__KEY_BYTES];
-    bool single;
+    bool single, keys_only;
     size_t limit, page;
     int64_t revision; /* that all pages are read at; 0 = not known yet */
     struct coord__item **items;
@@ -34,12 +35,12 @@ static void on_page(void *arg, const struct etcdc_answer *answer);
 static int ask_page(struct etcd__fetch *f)
 {
     size_t left = f->limit - f->count;
-    f->page = f->count == 0 ? FIRST_PAGE : PAGE_MAX;
+    f->page = f->keys_only ? KEYS_PAGE : f->count == 0 ? FIRST_PAGE : PAGE_MAX;
     if (f->page > left)
         f->page = left;
     struct etcdc_buf end = f->single ? etcdc_bytes("", 0) : etcdc_str(f->to);
     return etcdc_range(f->store->client, etcdc_bytes(f->from, f->from_len), end, (int64_t)f->page,
-                       f->revision, 0, on_page, f);
+                       f->revision, f->keys_only ? ETCDC_KEYS_ONLY : 0, on_page, f);
 }
 
 static void free_fetch(struct etcd__fetch *f)
@@ -144,7 +145,7 @@ static void on_page(void *arg, const struct etcdc_answer *answer)
 }
 
 int etcd__fetch(struct gtm_store *base, const char *from, const char *to, size_t limit,
-                gtm_store_fetch_fn *done, void *arg)
+                bool keys_only, gtm_store_fetch_fn *done, void *arg)
 {
     struct etcd__store *store = etcd__of(base);
     unsigned waiting = 0;
@@ -157,8 +158,12 @@ int etcd__fetch(struct gtm_store *base, const char *from, const char *to, size_t
     struct etcd__fetch *f = gtm_calloc(1, sizeof(*f));
     if (!f)
         return GTM_ENOMEM;
-    *f = (struct etcd__fetch){
-        .store = store, .single = !to, .limit = limit, .done = done, .arg = arg};
+    *f = (struct etcd__fetch){.store = store,
+                              .single = !to,
+                              .limit = limit,
+                              .keys_only = keys_only,
+                              .done = done,
+                              .arg = arg};
     char key[COORD__KEY_BYTES];
     struct etcdc_buf full = etcd__key(from, key);
     f->from = gtm_memdup(full.p, full.n);

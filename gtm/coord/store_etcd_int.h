@@ -123,7 +123,7 @@ void etcd__commits_go_on(struct etcd__store *store);
 void etcd__commits_stop(struct etcd__store *store);
 
 int etcd__fetch(struct gtm_store *base, const char *from, const char *to, size_t limit,
-                gtm_store_fetch_fn *done, void *arg);
+                bool keys_only, gtm_store_fetch_fn *done, void *arg);
 void etcd__fetches_stop(struct etcd__store *store);
 void etcd__snapshots_stop(struct etcd__store *store);
 

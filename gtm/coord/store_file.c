@@ -275,8 +275,9 @@ static void file_unwatch(struct gtm_store *store, struct gtm_store_watch *watch)
 }
 
 static int file_fetch(struct gtm_store *store, const char *from, const char *to, size_t limit,
-                      gtm_store_fetch_fn *done, void *arg)
+                      bool keys_only, gtm_store_fetch_fn *done, void *arg)
 {
+    (void)keys_only; /* they are in memory */
     struct file_store *file = file_of(store);
     if (file->closing)
         return GTM_ESTATE;

@@ -10,6 +10,7 @@
 #include "gtm/base/loop.h"
 #include "gtm/base/mem.h"
 #include "gtm/daemon/api_handlers.h"
+#include "gtm/daemon/chunks.h"
 #include "gtm/daemon/daemon.h"
 #include "gtm/daemon/intent_apply.h"
 #include "gtm/daemon/intent_disk.h"
@@ -126,6 +127,7 @@ struct request {
     struct gtm_json *root;
     struct gtm_blob_ref *blobs;
     const char **texts; /* of root */
+    struct gtm_chunks_mark mark;
     size_t count;
 };
 
@@ -407,7 +409,6 @@ static void work_upload(void *arg)
 static void on_uploaded(void *arg, const struct gtm_store_result *result)
 {
     struct request *r = arg;
-    struct gtm_map *stored = gtm_intent_sync_stored(r->d->intent_sync);
     if (result->code) {
         r->code = result->code == GTM_EINVAL ? GTM_EIO : result->code;
         r->err = *result->err;
@@ -419,8 +420,7 @@ static void on_uploaded(void *arg, const struct gtm_store_result *result)
         struct gtm_json *one = gtm_json_append_object(list);
         gtm_json_add_str(one, "sha256", r->blobs[i].sha256);
         gtm_json_add_i64(one, "bytes", r->blobs[i].bytes);
-        if (stored && gtm_map_put(stored, r->blobs[i].sha256, stored, NULL))
-            stored = NULL; /* then it is put once more with the apply */
+        gtm_chunks_add(gtm_intent_sync_chunks(r->d->intent_sync), &r->mark, r->blobs[i].sha256);
     }
     gtm_api_item(r->req, 200, "IntentBlobs", item);
     request_free(r);
@@ -444,6 +444,7 @@ static void upload_read(void *arg)
     if (!r->code && bytes > (1u << 20))
         r->code = gtm_error_set(&r->err, GTM_EINVAL, "at most 1 MiB of chunks at a time");
     if (!r->code) {
+        r->mark = gtm_chunks_mark_now(r->d->store);
         r->code = gtm_store_commit(r->d->store, changes, r->count, on_uploaded, r);
         if (!r->code)
             return;

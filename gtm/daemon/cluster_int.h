@@ -6,6 +6,7 @@
 #define GTM_DAEMON_CLUSTER_INT_H
 
 #include "gtm/daemon/canary.h"
+#include "gtm/daemon/chunks.h"
 #include "gtm/daemon/cluster.h"
 #include "gtm/daemon/conductor.h"
 #include "gtm/daemon/follower.h"
@@ -21,6 +22,7 @@ struct gtm_cluster {
     struct etcdc *client;
     struct gtm_leader *leader;
     struct gtm_resign *resign;
+    struct gtm_chunks_collector *collector;
     struct gtm_registry *registry;
     struct gtm_canaries *canaries;
     struct gtm_store_watch *leaders, *orders;

@@ -38,6 +38,14 @@ static void lead_resign(void *ctx, uint64_t pause_ms)
     gtm_leader_resign(c->leader, pause_ms); /* a fence was had, so it is there */
 }
 
+static bool copy_whole(void *ctx)
+{
+    const struct gtm_cluster *c = ctx;
+    struct gtm_store_etcd_info info;
+    gtm_store_etcd_info(c->d->store, &info);
+    return info.link == GTM_STORE_FRESH && info.alien == 0;
+}
+
 static void on_poke(void *ctx)
 {
     gtm_cluster_poke(ctx);
@@ -167,9 +175,15 @@ int gtm_cluster__make_parts(struct gtm_cluster *c)
                                                          .guard = lead_guard,
                                                          .resign = lead_resign,
                                                          .ctx = c});
+    c->collector = gtm_chunks_collector_new(&(struct gtm_chunks_collector_opts){.loop = d->loop,
+                                                                                .clock = d->clock,
+                                                                                .store = d->store,
+                                                                                .guard = lead_guard,
+                                                                                .whole = copy_whole,
+                                                                                .ctx = c});
     d->intent_sync = gtm_intent_sync_new(d);
-    if (!c->table || !c->follower || !c->conductor || !c->resign || !d->intent_sync ||
-        (!c->observer && (d->node->roles & GTM_ROLE_HEALTH)))
+    if (!c->table || !c->follower || !c->conductor || !c->resign || !c->collector ||
+        !d->intent_sync || (!c->observer && (d->node->roles & GTM_ROLE_HEALTH)))
         return GTM_ENOMEM;
     gtm_follower_conductor(c->follower, c->conductor);
     return GTM_OK;
@@ -178,6 +192,7 @@ int gtm_cluster__make_parts(struct gtm_cluster *c)
 void gtm_cluster__free_parts(struct gtm_cluster *c)
 {
     gtm_resign_free(c->resign);
+    gtm_chunks_collector_free(c->collector);
     gtm_intent_sync_free(c->d->intent_sync);
     gtm_observer_free(c->observer);
     if (c->follower)
@@ -186,6 +201,7 @@ void gtm_cluster__free_parts(struct gtm_cluster *c)
     gtm_follower_free(c->follower);
     gtm_quorum_table_free(c->table);
     c->resign = NULL;
+    c->collector = NULL;
     c->d->intent_sync = NULL;
     c->observer = NULL;
     c->conductor = NULL;
@@ -242,6 +258,8 @@ void gtm_cluster_second(struct gtm_cluster *cluster)
 {
     if (cluster->conductor)
         gtm_conductor_second(cluster->conductor, cluster->d->health);
+    if (cluster->collector && cluster->mode == POLICY_ROLE_LEAD)
+        gtm_chunks_collector_second(cluster->collector);
 }
 
 /* --- what others ask --- */

@@ -156,4 +156,5 @@ void gtm_cluster_metrics(const struct gtm_cluster *cluster, struct gtm_metrics *
     gtm_metrics_sample(m, (double)(counters.calls - failed), "code", "ok", NULL);
     gtm_metrics_family(m, "gtm_etcd_events_total", "counter", "Changes heard from etcd.");
     gtm_metrics_sample(m, (double)counters.events, NULL);
+    gtm_chunks_collector_metrics(cluster->collector, m);
 }

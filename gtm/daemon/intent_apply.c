@@ -8,6 +8,7 @@
 #include "gtm/base/log.h"
 #include "gtm/base/mem.h"
 #include "gtm/coord/audit.h"
+#include "gtm/daemon/chunks.h"
 #include "gtm/daemon/daemon.h"
 #include "gtm/daemon/intent_apply_int.h"
 #include "gtm/daemon/intent_sync.h"
@@ -16,7 +17,7 @@
 #include <string.h>
 
 #define DROP_REVISIONS_MAX 20 /* with one apply */
-#define DROP_BLOBS_MAX     100
+#define ROUNDS_MAX         5  /* each but the first means that chunks were deleted meanwhile */
 
 void gtm_intent_proposal_fini(struct gtm_intent_proposal *proposal)
 {
@@ -71,28 +72,27 @@ static void next_work(struct apply *a, void (*work)(void *arg), void (*done)(voi
 
 /* --- the transaction --- */
 
-/* Chunks of revisions that nobody can go back to any more; what stays in the store costs room only.
- */
-static void drop_orphans(struct gtm_store *store, char **keys, size_t count)
+static void put_all(struct apply *a);
+
+static bool still_base(const struct apply *a)
 {
-    struct gtm_store_change changes[DROP_BLOBS_MAX];
-    for (size_t at = 0; at < count;) {
-        size_t n = 0;
-        for (; n < DROP_BLOBS_MAX && at < count; n++, at++)
-            changes[n] = (struct gtm_store_change){
-                .kind = GTM_STORE_DELETE, .key = keys[at], .expect = GTM_STORE_ANY};
-        if (gtm_store_commit(store, changes, n, NULL, NULL))
-            return;
-    }
+    struct gtm_store_entry entry;
+    bool there = gtm_store_get(a->d->store, GTM_INTENT_CUR_KEY, &entry) == GTM_OK;
+    return there ? entry.revision == a->base_revision : a->base_revision == GTM_STORE_ABSENT;
 }
 
 static void committed(void *arg, const struct gtm_store_result *result)
 {
     struct apply *a = arg;
+    if (result->code == GTM_ECONFLICT && still_base(a) && a->rounds < ROUNDS_MAX) {
+        put_all(a); /* chunks were deleted meanwhile, perhaps some of these */
+        return;
+    }
     if (result->code == GTM_ECONFLICT) {
         fail(a, GTM_ECONFLICT,
-             "somebody else applied at the same time: look at the differences "
-             "again (gtmctl diff)");
+             still_base(a) ? "chunks were deleted from the store again and again: try again"
+                           : "somebody else applied at the same time: look at the differences "
+                             "again (gtmctl diff)");
         return;
     }
     if (result->code) {
@@ -103,7 +103,6 @@ static void committed(void *arg, const struct gtm_store_result *result)
     a->rev = a->next->rev;
     gtm_log(GTM_LOG_INFO, "intent", "a revision was applied", gtm_kv_int("rev", a->rev),
             gtm_kv_str("who", a->want.who), gtm_kv_str("why", a->want.why ? a->want.why : ""));
-    drop_orphans(a->d->store, a->orphans, a->orphans_count);
     finish(a);
 }
 
@@ -133,7 +132,7 @@ static int commit_audited(struct apply *a, const struct gtm_store_change *change
 
 static void commit(struct apply *a)
 {
-    struct gtm_store_change changes[2 + DROP_REVISIONS_MAX];
+    struct gtm_store_change changes[3 + DROP_REVISIONS_MAX];
     char key[GTM_MANIFEST_KEY_BYTES];
     char *cur = gtm_intent_cur_print(a->next->rev, a->sha256);
     size_t count = 0;
@@ -147,7 +146,8 @@ static void commit(struct apply *a)
                                                  .value = cur,
                                                  .value_len = cur ? strlen(cur) : 0,
                                                  .expect = a->base_revision};
-    for (size_t i = 0; i < a->history_count && count < 2 + DROP_REVISIONS_MAX; i++)
+    changes[count++] = gtm_chunks_check(&a->mark);
+    for (size_t i = 0; i < a->history_count && count < 3 + DROP_REVISIONS_MAX; i++)
         if (a->history[i].old)
             changes[count++] = (struct gtm_store_change){
                 .kind = GTM_STORE_DELETE, .key = a->history[i].key, .expect = GTM_STORE_ANY};
@@ -166,10 +166,9 @@ static void put_next(struct apply *a);
 static void batch_stored(void *arg, const struct gtm_store_result *result)
 {
     struct apply *a = arg;
-    struct gtm_map *stored = gtm_intent_sync_stored(a->d->intent_sync);
-    for (size_t i = 0; !result->code && stored && i < a->batch_count; i++)
-        if (gtm_map_put(stored, a->puts[a->puts_at + i].sha256, stored, NULL))
-            break; /* then it is put once more, some time */
+    struct gtm_chunks *chunks = gtm_intent_sync_chunks(a->d->intent_sync);
+    for (size_t i = 0; !result->code && i < a->batch_count; i++)
+        gtm_chunks_add(chunks, &a->mark, a->puts[a->puts_at + i].sha256);
     a->puts_at += a->batch_count;
     apply__free_batch(a);
     if (result->code)
@@ -210,15 +209,21 @@ static void put_next(struct apply *a)
         commit(a);
 }
 
-/* Those that this process has put or fetched lately need not be put again. */
-static void skip_stored(struct apply *a)
+/* From the beginning: those first that are not surely in the store, and then no others. */
+static void put_all(struct apply *a)
 {
-    const struct gtm_map *stored = gtm_intent_sync_stored(a->d->intent_sync);
-    size_t kept = 0;
-    for (size_t i = 0; i < a->puts_count; i++)
-        if (!stored || !gtm_map_get(stored, a->puts[i].sha256))
-            a->puts[kept++] = a->puts[i];
-    a->puts_count = kept;
+    const struct gtm_chunks *chunks = gtm_intent_sync_chunks(a->d->intent_sync);
+    a->rounds++;
+    a->mark = gtm_chunks_mark_now(a->d->store);
+    a->puts_at = a->puts_count = 0;
+    for (size_t i = 0; i < a->wants_count; i++) {
+        struct gtm_blob_ref blob = a->puts[i];
+        if (chunks && gtm_chunks_has(chunks, &a->mark, blob.sha256))
+            continue;
+        a->puts[i] = a->puts[a->puts_count];
+        a->puts[a->puts_count++] = blob;
+    }
+    put_next(a);
 }
 
 /* --- may it be? --- */
@@ -237,13 +242,6 @@ static bool is_allowed(struct apply *a)
                       : "very much",
                   gtm_json_count(a->mass) > 1 ? " and more" : "");
     return false;
-}
-
-static bool still_base(const struct apply *a)
-{
-    struct gtm_store_entry entry;
-    bool there = gtm_store_get(a->d->store, GTM_INTENT_CUR_KEY, &entry) == GTM_OK;
-    return there ? entry.revision == a->base_revision : a->base_revision == GTM_STORE_ABSENT;
 }
 
 static void compared(void *arg)
@@ -271,8 +269,7 @@ static void compared(void *arg)
         return;
     }
     a->err = (struct gtm_error){0};
-    skip_stored(a);
-    put_next(a);
+    put_all(a);
 }
 
 /* --- checked as a node would load it --- */
@@ -346,7 +343,7 @@ static void parsed(void *arg)
                                                .store = a->d->store,
                                                .data_dir = a->data_dir,
                                                .manifests = {a->next, a->base},
-                                               .stored = NULL, /* the map may be another by then */
+                                               .chunks = NULL, /* the node may stop meanwhile */
                                                .done = fetched,
                                                .arg = a});
     if (a->code)

@@ -6,11 +6,12 @@
  *     base = what intent/cur says now → chunks of both on this node's disk → the proposal's files
  * in a folder of their own → loaded and compiled exactly as a reload would, in dry → compared with
  *     base → (dry run ends here) → chunks into the store → ONE guarded transaction: intent/cur is
- *     still base, intent/rev/N, intent/cur, the audit entry.
+ *     still base, no chunk was deleted meanwhile (else they are put again), intent/rev/N,
+ *     intent/cur, the audit entry.
  *
  * Failure modes: any step that fails leaves everything as it was, but for chunks that nobody
- * refers to; a process that is killed in the middle as well. Of two at a time one gets
- * GTM_ECONFLICT.
+ * refers to, which go later (chunks.h); a process that is killed in the middle as well. Of two at a
+ * time one gets GTM_ECONFLICT.
  */
 #ifndef GTM_DAEMON_INTENT_APPLY_H
 #define GTM_DAEMON_INTENT_APPLY_H

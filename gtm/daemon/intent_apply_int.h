@@ -6,6 +6,7 @@
 #define GTM_DAEMON_INTENT_APPLY_INT_H
 
 #include "gtm/base/map.h"
+#include "gtm/daemon/chunks.h"
 #include "gtm/daemon/intent_apply.h"
 #include "gtm/daemon/intent_fetch.h"
 
@@ -33,12 +34,13 @@ struct apply {
     char *manifest_text;
     char sha256[GTM_SHA256_HEX_BYTES]; /* of manifest_text */
     struct gtm_map *known;             /* chunks of manifests in the store */
-    struct gtm_blob_ref *puts;         /* chunks to put */
-    size_t puts_count, puts_at;
+    /* Chunks of no manifest in the store; of them to put: the first puts_count. */
+    struct gtm_blob_ref *puts;
+    size_t wants_count, puts_count, puts_at;
+    struct gtm_chunks_mark mark; /* when it was looked which to put */
+    unsigned rounds;
     char **batch; /* texts of puts[puts_at…] */
     size_t batch_count;
-    char **orphans; /* chunks that only old revisions have */
-    size_t orphans_count, orphans_at;
     int code;
     struct gtm_error err;
     bool changed;

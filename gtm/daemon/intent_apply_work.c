@@ -35,9 +35,6 @@ void apply__free(struct apply *a)
         gtm_free(a->history[i].text);
         gtm_manifest_free(a->history[i].manifest);
     }
-    for (size_t i = 0; i < a->orphans_count; i++)
-        gtm_free(a->orphans[i]);
-    gtm_free(a->orphans);
     gtm_free(a->history);
     gtm_intent_proposal_fini(&a->want);
     gtm_manifest_free(a->next);
@@ -296,7 +293,7 @@ static int print_manifest(struct apply *a)
 }
 
 /* Chunks that no manifest in the store has. */
-static int list_puts(struct apply *a)
+static int list_wants(struct apply *a)
 {
     size_t count = 0;
     for (size_t i = 0; i < a->next->files_count; i++)
@@ -311,47 +308,9 @@ static int list_puts(struct apply *a)
                 continue;
             if (gtm_map_put(a->known, blob->sha256, a, NULL) != GTM_OK)
                 return nomem(a);
-            a->puts[a->puts_count++] = *blob;
+            a->puts[a->wants_count++] = *blob;
         }
     return GTM_OK;
-}
-
-static void unmark(struct gtm_map *map, const struct gtm_manifest *manifest)
-{
-    for (size_t i = 0; i < manifest->files_count; i++)
-        for (size_t k = 0; k < manifest->files[i].blobs_count; k++)
-            (void)gtm_map_remove(map, manifest->files[i].blobs[k].sha256);
-}
-
-/* Chunks of revisions that go with this one, and of no other. */
-static int list_orphans(struct apply *a)
-{
-    struct gtm_map *gone = gtm_map_new();
-    int rc = gone ? GTM_OK : nomem(a);
-    for (size_t i = 0; i < a->history_count && rc == GTM_OK; i++) {
-        const struct gtm_manifest *m = a->history[i].old ? a->history[i].manifest : NULL;
-        for (size_t f = 0; m && f < m->files_count; f++)
-            for (size_t k = 0; k < m->files[f].blobs_count && rc == GTM_OK; k++)
-                if (gtm_map_put(gone, m->files[f].blobs[k].sha256, a, NULL) != GTM_OK)
-                    rc = nomem(a);
-    }
-    for (size_t i = 0; i < a->history_count && rc == GTM_OK; i++)
-        if (a->history[i].manifest && !a->history[i].old)
-            unmark(gone, a->history[i].manifest);
-    if (rc == GTM_OK) {
-        unmark(gone, a->next);
-        a->orphans = gtm_calloc(gtm_map_count(gone) + 1, sizeof(*a->orphans));
-        rc = a->orphans ? GTM_OK : nomem(a);
-    }
-    size_t it = 0;
-    const char *sha256;
-    void *ignored;
-    while (rc == GTM_OK && gtm_map_next(gone, &it, &sha256, &ignored)) {
-        a->orphans[a->orphans_count] = gtm_asprintf(GTM_BLOB_PREFIX "%s", sha256);
-        rc = a->orphans[a->orphans_count++] ? GTM_OK : nomem(a);
-    }
-    gtm_map_free(gone, NULL);
-    return rc;
 }
 
 void apply__work_compare(void *arg)
@@ -364,9 +323,7 @@ void apply__work_compare(void *arg)
     a->mass = gtm_intent_diff_mass(a->diff);
     a->code = a->mass ? print_manifest(a) : nomem(a);
     if (!a->code)
-        a->code = list_puts(a);
-    if (!a->code)
-        a->code = list_orphans(a);
+        a->code = list_wants(a);
 }
 
 /* --- chunks for the store --- */

@@ -5,6 +5,7 @@
  */
 #include "gtm/daemon/intent_fetch.h"
 
+#include "gtm/base/map.h"
 #include "gtm/base/mem.h"
 #include "gtm/daemon/intent_disk.h"
 
@@ -23,8 +24,9 @@ struct slot {
 struct gtm_intent_fetch {
     struct gtm_intent_fetch_opts opts;
     char *data_dir;
-    struct gtm_blob_ref *blobs; /* each once */
-    size_t count, next;         /* blobs before next are on disk, or in slots */
+    struct gtm_chunks_mark mark; /* when it began */
+    struct gtm_blob_ref *blobs;  /* each once */
+    size_t count, next;          /* blobs before next are on disk, or in slots */
     struct slot slots[WINDOW];
     size_t slots_used, waiting;
     int code;
@@ -98,9 +100,8 @@ static void on_blob(void *arg, const struct gtm_store_fetched *fetched)
         slot->len = fetched->entries[0].value_len;
         if (!slot->text)
             fail(f, GTM_ENOMEM, sha256, "out of memory");
-        else if (f->opts.stored && f->opts.done &&
-                 gtm_map_put(f->opts.stored, sha256, f->opts.stored, NULL) != GTM_OK)
-            fail(f, GTM_ENOMEM, sha256, "out of memory");
+        else if (f->opts.chunks && f->opts.done)
+            gtm_chunks_add(f->opts.chunks, &f->mark, sha256);
     }
     slot_done(f);
 }
@@ -165,6 +166,7 @@ struct gtm_intent_fetch *gtm_intent_fetch_start(const struct gtm_intent_fetch_op
     bool ok = f && seen;
     if (f) {
         f->opts = *opts;
+        f->mark = gtm_chunks_mark_now(opts->store);
         f->data_dir = gtm_strdup(opts->data_dir);
         f->blobs = gtm_calloc(count_blobs(opts->manifests[0]) + count_blobs(opts->manifests[1]) + 1,
                               sizeof(*f->blobs));

@@ -10,8 +10,8 @@
 #define GTM_DAEMON_INTENT_FETCH_H
 
 #include "gtm/base/loop.h"
-#include "gtm/base/map.h"
 #include "gtm/coord/store.h"
+#include "gtm/daemon/chunks.h"
 #include "gtm/model/manifest.h"
 
 struct gtm_intent_fetch;
@@ -21,7 +21,7 @@ struct gtm_intent_fetch_opts {
     struct gtm_store *store;
     const char *data_dir;                    /* copied */
     const struct gtm_manifest *manifests[2]; /* NULL = none; read during the call only */
-    struct gtm_map *stored; /* receives the hashes of those that came (any value), or NULL */
+    struct gtm_chunks *chunks; /* is told of those that came; lives until done, or NULL */
     /* Once, later, unless it is let go before. */
     void (*done)(void *arg, int code, const struct gtm_error *err);
     void *arg;

@@ -9,6 +9,7 @@
 #include "gtm/base/log.h"
 #include "gtm/base/mem.h"
 #include "gtm/coord/store_etcd.h"
+#include "gtm/daemon/chunks.h"
 #include "gtm/daemon/daemon.h"
 #include "gtm/daemon/intent_disk.h"
 #include "gtm/daemon/intent_fetch.h"
@@ -37,7 +38,7 @@ struct gtm_intent_sync {
     struct gtm_store_watch *watch;
     struct gtm_timer *retry;
     struct run *run;
-    struct gtm_map *stored;
+    struct gtm_chunks *chunks;
     int64_t wanted_rev, served_rev, since_ms, problem_ms;
     char wanted_sha256[GTM_SHA256_HEX_BYTES];
     char served_sha256[GTM_SHA256_HEX_BYTES]; /* "" = from the start: taken as it is */
@@ -219,7 +220,7 @@ static int run_begins(struct gtm_intent_sync *sync, struct gtm_error *err)
                                                                    .store = sync->d->store,
                                                                    .data_dir = run->data_dir,
                                                                    .manifests = {run->manifest},
-                                                                   .stored = sync->stored,
+                                                                   .chunks = sync->chunks,
                                                                    .done = on_fetched,
                                                                    .arg = run});
     if (run && run->fetch) {
@@ -285,9 +286,7 @@ static void on_cur(void *arg, const struct gtm_store_entry *entry)
 {
     struct gtm_intent_sync *sync = arg;
     if (strcmp(entry->key, GTM_INTENT_CUR_KEY) != 0 || !entry->value)
-        return;                       /* deleted by hand: the last good one stays */
-    gtm_map_free(sync->stored, NULL); /* what was not used then may be pruned by now */
-    sync->stored = gtm_map_new();
+        return; /* deleted by hand: the last good one stays */
     sync->retry_ms = 0;
     look(sync);
 }
@@ -301,8 +300,8 @@ struct gtm_intent_sync *gtm_intent_sync_new(struct gtmd *d)
         return NULL;
     sync->d = d;
     sync->retry = gtm_timer_new(d->loop, on_retry, sync);
-    sync->stored = gtm_map_new();
-    if (!sync->retry || !sync->stored) {
+    sync->chunks = gtm_chunks_new(d->store);
+    if (!sync->retry || !sync->chunks) {
         gtm_intent_sync_free(sync);
         return NULL;
     }
@@ -342,7 +341,7 @@ void gtm_intent_sync_free(struct gtm_intent_sync *sync)
     if (sync->watch)
         gtm_store_unwatch(sync->d->store, sync->watch);
     gtm_timer_free(sync->retry);
-    gtm_map_free(sync->stored, NULL);
+    gtm_chunks_free(sync->chunks);
     gtm_free(sync);
 }
 
@@ -356,9 +355,9 @@ void gtm_intent_sync_status(const struct gtm_intent_sync *sync, struct gtm_inten
                                       sync->problem};
 }
 
-struct gtm_map *gtm_intent_sync_stored(struct gtm_intent_sync *sync)
+struct gtm_chunks *gtm_intent_sync_chunks(struct gtm_intent_sync *sync)
 {
-    return sync->stored;
+    return sync ? sync->chunks : NULL;
 }
 
 void gtm_intent_sync_metrics(const struct gtm_intent_sync *sync, struct gtm_metrics *m)

@@ -11,13 +11,13 @@
 #ifndef GTM_DAEMON_INTENT_SYNC_H
 #define GTM_DAEMON_INTENT_SYNC_H
 
-#include "gtm/base/map.h"
 #include "gtm/base/metrics.h"
 #include "gtm/model/manifest.h"
 
 #include <stdint.h>
 
 struct gtmd;
+struct gtm_chunks;
 struct gtm_intent_sync;
 
 struct gtm_intent_status {
@@ -40,7 +40,7 @@ void gtm_intent_sync_free(struct gtm_intent_sync *sync);
 void gtm_intent_sync_status(const struct gtm_intent_sync *sync, struct gtm_intent_status *ret);
 /* gtm_intent_revision, gtm_intent_wanted_revision, gtm_intent_sync_failures_total. */
 void gtm_intent_sync_metrics(const struct gtm_intent_sync *sync, struct gtm_metrics *m);
-/* Hashes of chunks that this process saw in the store since intent/cur moved last. */
-struct gtm_map *gtm_intent_sync_stored(struct gtm_intent_sync *sync);
+/* What this process saw of chunks in the store; NULL when sync is. */
+struct gtm_chunks *gtm_intent_sync_chunks(struct gtm_intent_sync *sync);
 
 #endif
