@@ -45,7 +45,8 @@ static void nodes_see_each_other(void **state)
 struct got {
     struct gtm_buf keys;
     int code, calls;
-    size_t count;
+    size_t count, value_bytes;
+    int64_t revision; /* of the first */
     bool more;
 };
 
@@ -57,8 +58,12 @@ static void on_fetch(void *arg, const struct gtm_store_fetched *f)
     g->count = f->count;
     g->more = f->more;
     gtm_buf_clear(&g->keys);
-    for (size_t i = 0; i < f->count; i++)
+    g->value_bytes = 0;
+    g->revision = f->count ? f->entries[0].revision : 0;
+    for (size_t i = 0; i < f->count; i++) {
         gtm_buf_addf(&g->keys, "%s ", f->entries[i].key);
+        g->value_bytes += f->entries[i].value_len;
+    }
     gtm_buf_adds(&g->keys, "");
 }
 
@@ -109,6 +114,16 @@ static void what_is_not_mirrored_is_fetched(void **state)
     assert_int_equal(g.count, 31); /* 8 MiB */
     assert_true(g.more);
     gtm_buf_fini(&g.keys);
+    /* Keys alone are small, however large their values. */
+    struct got k = {0}, first = fetch("blob/000", NULL, 1);
+    gtm_buf_fini(&first.keys);
+    assert_int_equal(gtm_store_fetch_keys(nodes[0].store, "blob/", "blob0", 1000, on_fetch, &k), 0);
+    WAIT(k.calls);
+    assert_int_equal(k.code, 0);
+    assert_int_equal(k.count, 300);
+    assert_int_equal(k.value_bytes, 0);
+    assert_int_equal(k.revision, first.revision);
+    gtm_buf_fini(&k.keys);
 }
 
 /* --- sessions and the election --- */
