@@ -15,10 +15,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MANIFEST_MAX_BYTES (16u << 20)
 #define OPEN_FOLDERS       16
+#define YOUNG_S            3600
 
 int64_t intent__rev_of(const char *name)
 {
@@ -87,6 +90,7 @@ static void each(const char *data_dir, const char *below,
 struct keep {
     int64_t current, before; /* the newest below current; 0 = none */
     struct gtm_map *used;
+    time_t now_s;
 };
 
 static void find_before(void *arg, const char *dir, const char *name)
@@ -116,14 +120,16 @@ static void drop_blob(void *arg, const char *dir, const char *name)
     if (gtm_map_get(keep->used, name))
         return;
     char *path = gtm_fs_join(dir, name);
-    if (path)
+    struct stat st;
+    /* What an apply under way has put, or found here, is young. */
+    if (path && stat(path, &st) == 0 && keep->now_s - st.st_mtime >= YOUNG_S)
         unlink(path);
     gtm_free(path);
 }
 
 static void prune(const char *data_dir, int64_t rev)
 {
-    struct keep keep = {.current = rev, .used = gtm_map_new()};
+    struct keep keep = {.current = rev, .used = gtm_map_new(), .now_s = time(NULL)};
     each(data_dir, "", find_before, &keep);
     each(data_dir, "", drop_folder, &keep);
     /* Without knowing all that is used, none is removed. */

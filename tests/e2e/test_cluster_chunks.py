@@ -71,7 +71,7 @@ def test_what_a_killed_apply_left_goes(world):
     ended = []
 
     def run(seed):
-        ended.append(apply(world, node, zone(seed, 60000)))
+        ended.append(apply(world, node, zone(seed, 20000)))
 
     for seed in range(5):  # until it was in the middle of it
         thread = threading.Thread(target=run, args=(seed,))
@@ -110,7 +110,7 @@ def test_what_a_killed_apply_left_goes(world):
     assert fresh <= blobs(etcd) and named(etcd) <= blobs(etcd)
     assert node.metrics()["gtm_intent_chunks_deleted_total"] >= len(left)
     # Those that went are put again, though this node's disk has them.
-    assert apply(world, node, zone(seed, 60000)).code == 0
+    assert apply(world, node, zone(seed, 20000)).code == 0
     assert named(etcd) <= blobs(etcd)
     world.wait_same_intent()
 
