@@ -39,7 +39,8 @@ struct gtm_peers {
     struct gtm_rand rand;
     struct peer *list[GTM_PEERS_MAX]; /* by name */
     size_t count;
-    bool crowded;
+    bool crowded, clocks;
+    int64_t clock_ms[2]; /* when clocks: medians of those of who is up, the lower and the upper */
 };
 
 /* --- the list --- */
@@ -189,6 +190,28 @@ static void answered(struct peer *peer, const struct gtm_http_result *result)
         pub->clock_ms = now_ms + (int64_t)(result->latency_us / 2000) - pub->answered_ms;
 }
 
+static int by_size(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* The medians, since every look at the time of day asks for them. */
+static void compare_clocks(struct gtm_peers *peers)
+{
+    int64_t all[GTM_PEERS_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < peers->count; i++)
+        if (peers->list[i]->pub.up && peers->list[i]->pub.has_clock)
+            all[n++] = peers->list[i]->pub.clock_ms;
+    peers->clocks = n > 0;
+    if (n == 0)
+        return;
+    qsort(all, n, sizeof(*all), by_size);
+    peers->clock_ms[0] = all[(n - 1) / 2];
+    peers->clock_ms[1] = all[n / 2];
+}
+
 static void on_done(void *arg, const struct gtm_http_result *result)
 {
     struct peer *peer = arg;
@@ -202,6 +225,7 @@ static void on_done(void *arg, const struct gtm_http_result *result)
     } else {
         answered(peer, result);
     }
+    compare_clocks(peer->peers);
 }
 
 static struct gtm_http *client_of(const struct peer *peer, struct gtm_error *err)
@@ -263,6 +287,7 @@ static void on_tick(void *arg)
         ask(peer);
     }
     peers->count = kept;
+    compare_clocks(peers);
     gtm_timer_start(peers->timer, TICK_MS);
 }
 
@@ -348,23 +373,12 @@ int64_t gtm_peer_ahead_ms(const struct gtm_peer *peer, const struct gtm_clock *c
     return peer->clock_ms + (int64_t)gtm_mono_ms(clock) - gtm_wall_ms(clock);
 }
 
-static int by_size(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 int64_t gtm_peers_clock_off_ms(const struct gtm_peers *peers)
 {
-    int64_t ahead[GTM_PEERS_MAX];
-    size_t n = 0;
-    for (size_t i = 0; peers && i < peers->count; i++)
-        if (peers->list[i]->pub.up && peers->list[i]->pub.has_clock)
-            ahead[n++] = gtm_peer_ahead_ms(&peers->list[i]->pub, peers->opts.clock);
-    if (n == 0)
+    if (!peers || !peers->clocks)
         return 0;
-    qsort(ahead, n, sizeof(*ahead), by_size);
-    int64_t low = ahead[(n - 1) / 2], high = ahead[n / 2];
+    int64_t here_ms = gtm_wall_ms(peers->opts.clock) - (int64_t)gtm_mono_ms(peers->opts.clock);
+    int64_t low = peers->clock_ms[0] - here_ms, high = peers->clock_ms[1] - here_ms;
     int64_t off = llabs(low) < llabs(high) ? low : high;
     return llabs(off) < GTM_CLOCK_OFF_MS ? 0 : off;
 }

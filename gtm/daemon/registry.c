@@ -29,7 +29,7 @@ struct gtm_registry {
     bool writing;                      /* a commit is under way */
     char self[GTM_NODE_PROCESS_BYTES]; /* this process, among those of its name */
     enum gtm_registry_name name;
-    char rival[256];        /* who has the name, while it is taken */
+    char rival[400];        /* who has the name, while it is taken */
     uint64_t taken_ms;      /* monotonic, since when it is */
     int64_t rival_since_ms; /* Unix time, since when that is said; 0 = it is not */
     int64_t expected;       /* revision of the entry that the last commit expected */
