@@ -71,7 +71,7 @@ def test_what_a_killed_apply_left_goes(world):
     ended = []
 
     def run(seed):
-        ended.append(apply(world, node, zone(seed, 20000)))
+        ended.append(apply(world, node, zone(seed, 14000)))
 
     for seed in range(5):  # until it was in the middle of it
         thread = threading.Thread(target=run, args=(seed,))
@@ -110,7 +110,7 @@ def test_what_a_killed_apply_left_goes(world):
     assert fresh <= blobs(etcd) and named(etcd) <= blobs(etcd)
     assert node.metrics()["gtm_intent_chunks_deleted_total"] >= len(left)
     # Those that went are put again, though this node's disk has them.
-    assert apply(world, node, zone(seed, 20000)).code == 0
+    assert apply(world, node, zone(seed, 14000)).code == 0
     assert named(etcd) <= blobs(etcd)
     world.wait_same_intent()
 
@@ -176,9 +176,9 @@ def test_an_apply_that_loses_chunks_puts_them_again(world):
     striker.once()
     striker.start()
     try:
-        for i in range(6):
+        for i in range(5):
             striker.armed.set()
-            done = apply_whole(world, node, zone(f"strike {i}", 30000))
+            done = apply_whole(world, node, zone(f"strike {i}", 14000))
             struck += not striker.armed.is_set()
             assert done.status == 200, (i, done.body)
             assert named(etcd) <= blobs(etcd), i
@@ -209,7 +209,7 @@ def test_no_revision_lacks_a_chunk_while_others_are_deleted(world):
     try:
         for i in range(12):
             # The same few texts again and again: chunks that were there, that went, that this process remembers.
-            ran = apply(world, node, zone(f"storm {i % 5}", random.Random(i).choice((4000, 9000, 16000))))
+            ran = apply(world, node, zone(f"storm {i % 5}", random.Random(i).choice((4000, 7000, 12000))))
             assert ran.code in (0, 6), ran.err
             made += ran.code == 0
             conflicts += ran.code == 6
