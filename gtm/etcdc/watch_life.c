@@ -4,9 +4,8 @@
  */
 #include "gtm/etcdc/watch_life.h"
 
-#define PROVE_EVERY                                                              \
-    3u /* times stale_ns: how long ticks alone, or a pause of ours, are believed \
-        */
+/* Times stale_ns: how long ticks alone, or a pause of ours, are believed. */
+#define PROVE_EVERY 3u
 
 void etcdc__life_init(struct etcdc__life *life, uint64_t stale_ms, uint64_t now_ns)
 {
