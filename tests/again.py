@@ -11,24 +11,27 @@ import sys
 
 FEW = 4
 KINDS = ("e2e/", "unit/")
-ENDED = re.compile(r"^\s*\d+/\d+ Test\s+#\d+: (\S+) \.*\s*(Passed|\*\*\*\w+)", re.MULTILINE)
+ENDED = re.compile(r"^\s*\d+/\d+ Test\s+#\d+: (\S+) \.*", re.MULTILINE)
+# ctest's own list at the end: "  7 - e2e/x (Failed)", or (Timeout), (SEGFAULT), (Subprocess aborted) …
+LISTED = re.compile(r"^\s+\d+ - (\S+) \((.+)\)$", re.MULTILINE)
 NEVER = re.compile(r"\w+Sanitizer|runtime error:|crashed: signal \d+|failed with exception")
 
 
 def judge(log):
     """The names that may run again, or a text why none may."""
     parts = ENDED.split(log)
-    failed = [(name, how, said) for name, how, said in zip(parts[1::3], parts[2::3], parts[3::3]) if how != "Passed"]
+    said = dict(zip(parts[1::2], parts[2::2]))
+    failed = [(name, how, said.get(name, "")) for name, how in LISTED.findall(log)]
     if not failed:
         return "no test failed, but the run did"
     if len(failed) > FEW:
         return f"{len(failed)} tests failed: that is no accident"
-    for name, how, said in failed:
-        found = NEVER.search(said)
+    for name, how, text in failed:
+        found = NEVER.search(text)
         if not name.startswith(KINDS):
             return f"{name} does not measure time"
-        if how != "***Failed" or found:
-            return f"{name}: {found.group(0) if found else how.strip('*')}"
+        if how != "Failed" or not text or found:
+            return f"{name}: {found.group(0) if found else how}"
     return [name for name, _, _ in failed]
 
 

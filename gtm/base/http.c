@@ -214,7 +214,7 @@ static void finish_curl(struct gtm_http_request *r, CURLcode code)
         finish(r, GTM_EIO, "the connection was closed before an answer; not sent again");
     else if (perhaps_our_certificate(r, code)) {
         snprintf(text, sizeof(text),
-                 "%s (closed right after the TLS handshake: it may refuse our certificate)",
+                 "our certificate may be refused: closed right after the TLS handshake (%s)",
                  *r->error ? r->error : curl_easy_strerror(code));
         finish(r, mine, text);
     } else

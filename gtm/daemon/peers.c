@@ -13,6 +13,7 @@
 #include "gtm/base/rand.h"
 #include "gtm/daemon/registry.h"
 #include "gtm/model/schema_forms.h"
+#include "policies/clocks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,8 +40,9 @@ struct gtm_peers {
     struct gtm_rand rand;
     struct peer *list[GTM_PEERS_MAX]; /* by name */
     size_t count;
-    bool crowded, clocks;
-    int64_t clock_ms[2]; /* when clocks: medians of those of who is up, the lower and the upper */
+    bool crowded;
+    size_t clocks; /* of those that are up, in rising order, less this node's monotonic time */
+    int64_t clock_ms[GTM_PEERS_MAX];
 };
 
 /* --- the list --- */
@@ -196,20 +198,14 @@ static int by_size(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* The medians, since every look at the time of day asks for them. */
+/* In order, since every look at the time of day asks for their median. */
 static void compare_clocks(struct gtm_peers *peers)
 {
-    int64_t all[GTM_PEERS_MAX];
-    size_t n = 0;
+    peers->clocks = 0;
     for (size_t i = 0; i < peers->count; i++)
         if (peers->list[i]->pub.up && peers->list[i]->pub.has_clock)
-            all[n++] = peers->list[i]->pub.clock_ms;
-    peers->clocks = n > 0;
-    if (n == 0)
-        return;
-    qsort(all, n, sizeof(*all), by_size);
-    peers->clock_ms[0] = all[(n - 1) / 2];
-    peers->clock_ms[1] = all[n / 2];
+            peers->clock_ms[peers->clocks++] = peers->list[i]->pub.clock_ms;
+    qsort(peers->clock_ms, peers->clocks, sizeof(*peers->clock_ms), by_size);
 }
 
 static void on_done(void *arg, const struct gtm_http_result *result)
@@ -375,12 +371,10 @@ int64_t gtm_peer_ahead_ms(const struct gtm_peer *peer, const struct gtm_clock *c
 
 int64_t gtm_peers_clock_off_ms(const struct gtm_peers *peers)
 {
-    if (!peers || !peers->clocks)
+    if (!peers)
         return 0;
     int64_t here_ms = gtm_wall_ms(peers->opts.clock) - (int64_t)gtm_mono_ms(peers->opts.clock);
-    int64_t low = peers->clock_ms[0] - here_ms, high = peers->clock_ms[1] - here_ms;
-    int64_t off = llabs(low) < llabs(high) ? low : high;
-    return llabs(off) < GTM_CLOCK_OFF_MS ? 0 : off;
+    return policy_clock_off_ms(peers->clock_ms, peers->clocks, here_ms);
 }
 
 static bool sees(const struct gtm_peer *peer, const char *name)

@@ -73,11 +73,9 @@ struct gtm_json *gtm_peers_seen_by(const struct gtm_peers *peers, const char *na
  * Nobody has a word on himself. */
 struct gtm_json *gtm_peers_unseen_by(const struct gtm_peers *peers, const char *name);
 struct gtm_json *gtm_peers_unheard(const struct gtm_peers *peers, const char *name);
-/* By how much the time of day of most others is ahead of this node's (< 0: behind): the median of
- * those that are up, of two the one nearer to ours; 0 when it is less than GTM_CLOCK_OFF_MS, or
- * nobody says. Nothing that decides who leads or what is down looks at the time of day; ends of
- * orders do. */
-#define GTM_CLOCK_OFF_MS 5000
+/* By how much the time of day of most nodes is ahead of this node's (< 0: behind), of those that
+ * are up and say it: policies/clocks.h. Nothing that decides who leads or what is down looks at the
+ * time of day; ends of orders do. */
 int64_t gtm_peers_clock_off_ms(const struct gtm_peers *peers);
 /* By how much the time of day of one that has_clock is ahead of this node's, as it is now. */
 int64_t gtm_peer_ahead_ms(const struct gtm_peer *peer, const struct gtm_clock *clock);

@@ -113,7 +113,8 @@ class Wan:
             raise OSError(self.link.stderr.read().strip())
         for region in self.regions:
             inside = ["ip", "-n", self.names[region]]
-            run(*inside, "link", "set", "wan0", "up")
+            # The link is a process: what waits for its turn on a busy machine must not be lost here.
+            run(*inside, "link", "set", "wan0", "txqueuelen", "10000", "up")
             run(*inside, "addr", "add", f"{self.address(region, 1)}/24", "dev", "wan0")
             for host in [*range(2, 21), 101]:
                 run(*inside, "addr", "add", f"{self.address(region, host)}/24", "dev", "wan0")

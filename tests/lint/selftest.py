@@ -149,23 +149,27 @@ def clean_tree(root):
 
 def ran(*tests):
     """What ctest prints of tests (name, how it ended, what it said)."""
-    lines = [f"{i}/{len(tests)} Test #{i}: {name} .....{how}    0.10 sec\n{said}\n" for i, (name, how, said) in enumerate(tests, 1)]
-    return "".join(lines)
+    words = {"Passed": "   Passed", "Failed": "***Failed", "Timeout": "***Timeout", "SEGFAULT": "***Exception: SegFault",
+             "Subprocess aborted": "Subprocess aborted***Exception:"}
+    lines = [f"{i:3}/{len(tests)} Test #{i}: {name} .....{words[how]}   0.10 sec\n{said}\n" for i, (name, how, said) in enumerate(tests, 1)]
+    listed = [f"\t{i:3} - {name} ({how})\n" for i, (name, how, _) in enumerate(tests, 1) if how != "Passed"]
+    return "".join(lines) + "\nThe following tests FAILED:\n" + "".join(listed) + "Errors while running CTest\n"
 
 
-FAILED = ("e2e/a", "***Failed", "assert 1 == 2")
+FAILED = ("e2e/a", "Failed", "assert 1 == 2")
 # What tests/again.py says of a run: names that may run again, or words why none may.
 AGAIN = [
-    (ran(("unit/b", "   Passed", ""), FAILED), ["e2e/a"]),
-    (ran(FAILED, ("unit/b", "***Failed", "x")), ["e2e/a", "unit/b"]),
-    (ran(FAILED, ("e2e/b", "***Timeout", "")), "e2e/b: Timeout"),
-    (ran(FAILED, ("unit/b", "***Exception: SegFault", "")), "unit/b: Exception"),
-    (ran(FAILED, ("e2e/b", "***Failed", "==7==ERROR: AddressSanitizer: heap")), "AddressSanitizer"),
-    (ran(("e2e/b", "***Failed", "AssertionError: gtmd crashed: signal 11")), "crashed: signal 11"),
-    (ran(("unit/b", "***Failed", "Test failed with exception: Segmentation fault(11)")), "failed with exception"),
-    (ran(FAILED, ("lint/b", "***Failed", "x")), "lint/b does not measure time"),
+    (ran(("unit/b", "Passed", ""), FAILED), ["e2e/a"]),
+    (ran(FAILED, ("unit/b", "Failed", "x")), ["e2e/a", "unit/b"]),
+    (ran(FAILED, ("e2e/b", "Timeout", "")), "e2e/b: Timeout"),
+    (ran(FAILED, ("unit/b", "SEGFAULT", "")), "unit/b: SEGFAULT"),
+    (ran(FAILED, ("unit/b", "Subprocess aborted", "")), "unit/b: Subprocess aborted"),
+    (ran(FAILED, ("e2e/b", "Failed", "==7==ERROR: AddressSanitizer: heap")), "AddressSanitizer"),
+    (ran(("e2e/b", "Failed", "AssertionError: gtmd crashed: signal 11")), "crashed: signal 11"),
+    (ran(("unit/b", "Failed", "Test failed with exception: Segmentation fault(11)")), "failed with exception"),
+    (ran(FAILED, ("lint/b", "Failed", "x")), "lint/b does not measure time"),
     (ran(*[FAILED] * 5), "5 tests failed"),
-    (ran(("unit/b", "   Passed", "")), "no test failed"),
+    (ran(("unit/b", "Passed", "")), "no test failed"),
     ("", "no test failed"),
 ]
 
