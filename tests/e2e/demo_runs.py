@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs of deploy/demo, also of broken copies of it."""
+import contextlib
 import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -30,7 +32,15 @@ class Run:
         return self.out.read_text()
 
     def wait(self):
-        return self.process.wait(timeout=250)
+        try:
+            return self.process.wait(timeout=250)
+        except subprocess.TimeoutExpired:  # nothing of it may run on beside other tests
+            os.killpg(self.process.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=20)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            raise
 
     def processes(self):
         """Command lines of the machine that still name the scratch folder (gtmd does)."""
