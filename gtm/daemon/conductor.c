@@ -15,9 +15,9 @@
 /* --- out of the pipeline --- */
 
 /* Only health counts: a leader that is there and agrees on it is in charge of ramps and holds. */
-static void note_differs(struct gtm_conductor *c, size_t pool, const struct gtm_verdict_doc *doc)
+static void note_differs(struct gtm_conductor *c, size_t pool, const struct conductor__print *print)
 {
-    bool differs = conductor__print_of(doc).health != c->pools[pool].stored.health;
+    bool differs = print->health != c->pools[pool].stored.health;
     if (differs == c->pools[pool].differs)
         return;
     c->pools[pool].differs = differs;
@@ -36,7 +36,8 @@ static void put_in_force(struct gtm_conductor *c, size_t pool)
         return;
     }
     gtm_state_follow_verdict(c->opts.state, pool, &doc);
-    note_differs(c, pool, &doc);
+    struct conductor__print print = conductor__print_of(&doc);
+    note_differs(c, pool, &print);
     gtm_state_verdict_free(&doc);
     c->info.merged++;
 }
@@ -64,11 +65,12 @@ static void put_differing(struct gtm_conductor *c)
         struct gtm_verdict_doc doc = {0};
         if (gtm_state_verdict(c->pipe, p, &doc))
             continue; /* out of memory: with its next change */
-        if (conductor__print_of(&doc).full != c->pools[p].stored.full) {
+        struct conductor__print print = conductor__print_of(&doc);
+        if (print.full != c->pools[p].stored.full) {
             gtm_state_follow_verdict(c->opts.state, p, &doc);
             c->info.merged++;
         }
-        note_differs(c, p, &doc);
+        note_differs(c, p, &print);
         gtm_state_verdict_free(&doc);
     }
     gtm_state_followed(c->opts.state);

@@ -221,7 +221,6 @@ static void on_done(void *arg, const struct gtm_http_result *result)
     } else {
         answered(peer, result);
     }
-    compare_clocks(peer->peers);
 }
 
 static struct gtm_http *client_of(const struct peer *peer, struct gtm_error *err)
